@@ -1,0 +1,70 @@
+/*
+ * Kafka for the daemons: a producer that waits for delivery reports, and a
+ * consumer with manual assignment whose offsets live in MySQL. Nothing is
+ * committed to the group, except as a marker for backups (kafka_offsets).
+ */
+#ifndef SPEEDY_KAFKA_H
+#define SPEEDY_KAFKA_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <librdkafka/rdkafka.h>
+
+struct speedy_producer;
+
+/*
+ * acks=all, no idempotence, message time-out as given; properties of
+ * `kafka.*` in speedy.conf on top. NULL after logging.
+ */
+struct speedy_producer *speedy_producer_new(const char *client_id,
+                                            long message_timeout_ms);
+void speedy_producer_free(struct speedy_producer *p); /* bounded */
+
+struct speedy_message {
+    const char *topic;
+    int partition; /* RD_KAFKA_PARTITION_UA: by key */
+    const void *key, *value;
+    size_t key_len, value_len;
+    /* set by send: */
+    int delivered; /* 1 acknowledged, 0 not known to be */
+    int written_partition;
+    int64_t offset;
+};
+/*
+ * Sends all and waits for their reports, at most timeout_ms. Returns the
+ * number delivered. A fatal error rebuilds the producer. One thread a
+ * producer.
+ */
+size_t speedy_producer_send(struct speedy_producer *p,
+                            struct speedy_message *m, size_t n,
+                            long timeout_ms);
+/* Number of partitions of a topic, or -1 (unknown topic, no broker). */
+int speedy_producer_partitions(struct speedy_producer *p, const char *topic,
+                               long timeout_ms);
+
+struct speedy_consumer;
+/* auto.offset.reset=error; properties as above. NULL after logging. */
+struct speedy_consumer *speedy_consumer_new(const char *client_id);
+void speedy_consumer_free(struct speedy_consumer *c); /* bounded */
+int speedy_consumer_partitions(struct speedy_consumer *c, const char *topic,
+                               long timeout_ms);
+/* First and end offset by the broker. 0 or -1. */
+int speedy_consumer_watermarks(struct speedy_consumer *c, const char *topic,
+                               int partition, long timeout_ms, int64_t *low,
+                               int64_t *high);
+/* Starts (from `next`) and ends the reading of one partition. 0 or -1. */
+int speedy_consumer_start(struct speedy_consumer *c, const char *topic,
+                          int partition, int64_t next);
+int speedy_consumer_stop(struct speedy_consumer *c, const char *topic,
+                         int partition);
+/*
+ * Up to max messages of one started partition, waiting timeout_ms for the
+ * first. Returns how many; -1 when the broker said something final about
+ * this partition (offset out of range, unknown topic): logged as an alarm,
+ * *error is set. The caller destroys each message.
+ */
+long speedy_consumer_read(struct speedy_consumer *c, const char *topic,
+                          int partition, rd_kafka_message_t **out, size_t max,
+                          long timeout_ms, rd_kafka_resp_err_t *error);
+
+#endif

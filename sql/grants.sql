@@ -1,0 +1,48 @@
+-- Who may do what: one account a daemon, the least that its duties need.
+-- Run as an administrator after every migration, on database `speedy`, by an
+-- account that may grant. `reader` may look at everything and change nothing.
+-- The accounts themselves (with their passwords) are made before.
+
+GRANT SELECT ON speedy.sales TO stockd@localhost;
+GRANT UPDATE (state, archived_at, version) ON speedy.sales TO stockd@localhost;
+GRANT SELECT ON speedy.sale_variants TO stockd@localhost;
+GRANT UPDATE (total, withheld, epoch) ON speedy.sale_variants TO stockd@localhost;
+GRANT SELECT ON speedy.stock_adjustments TO stockd@localhost;
+GRANT UPDATE (state, done_at) ON speedy.stock_adjustments TO stockd@localhost;
+GRANT SELECT ON speedy.orders TO stockd@localhost;
+GRANT SELECT, DELETE ON speedy.release_outbox TO stockd@localhost;
+GRANT UPDATE (done_at) ON speedy.release_outbox TO stockd@localhost;
+GRANT SELECT, INSERT, UPDATE ON speedy.leases TO stockd@localhost;
+GRANT SELECT ON speedy.kafka_offsets TO stockd@localhost;
+
+GRANT SELECT ON speedy.sales TO orderd@localhost;
+GRANT SELECT ON speedy.products TO orderd@localhost;
+GRANT SELECT ON speedy.sale_variants TO orderd@localhost;
+GRANT UPDATE (held) ON speedy.sale_variants TO orderd@localhost;
+GRANT SELECT, INSERT ON speedy.orders TO orderd@localhost;
+GRANT SELECT, INSERT ON speedy.order_events TO orderd@localhost;
+GRANT SELECT, INSERT, UPDATE ON speedy.kafka_offsets TO orderd@localhost;
+GRANT SELECT, INSERT ON speedy.dead_letters TO orderd@localhost;
+GRANT SELECT, INSERT, UPDATE ON speedy.leases TO orderd@localhost;
+
+GRANT SELECT ON speedy.sales TO schedd@localhost;
+GRANT SELECT ON speedy.sale_variants TO schedd@localhost;
+GRANT UPDATE (held, withheld) ON speedy.sale_variants TO schedd@localhost;
+GRANT SELECT ON speedy.orders TO schedd@localhost;
+GRANT UPDATE (state, version, units_live, units_withheld, updated_at)
+    ON speedy.orders TO schedd@localhost;
+GRANT SELECT, INSERT ON speedy.order_events TO schedd@localhost;
+GRANT INSERT ON speedy.release_outbox TO schedd@localhost;
+
+GRANT SELECT ON speedy.* TO speedyctl@localhost;
+GRANT INSERT ON speedy.products TO speedyctl@localhost;
+GRANT INSERT ON speedy.sales TO speedyctl@localhost;
+GRANT UPDATE (state, opens_at, closes_at, per_user_limit, hold_ms, version)
+    ON speedy.sales TO speedyctl@localhost;
+GRANT INSERT ON speedy.sale_variants TO speedyctl@localhost;
+GRANT UPDATE (total) ON speedy.sale_variants TO speedyctl@localhost;
+GRANT INSERT ON speedy.stock_adjustments TO speedyctl@localhost;
+GRANT INSERT ON speedy.audit_log TO speedyctl@localhost;
+GRANT UPDATE (resolved_at, resolution) ON speedy.dead_letters TO speedyctl@localhost;
+
+GRANT SELECT ON speedy.* TO reader@localhost;
