@@ -1,0 +1,63 @@
+# nginx: the configuration of production (nginx.conf.example) with this
+# stack's paths and ports, so that the example is what every test runs.
+# shellcheck shell=bash
+
+nginx_render() {
+    local user
+    if [ "$(id -u)" = 0 ]; then
+        # Workers read and write below a directory that may be root's alone.
+        user='s|^user .*;|user root;|'
+    else
+        user='/^user .*;/d'
+    fi
+    sed -E \
+        -e "$user" \
+        -e "s|^pid .*;|pid $DEV/run/nginx.pid;|" \
+        -e "s|^(load_module) .*ngx_http_speedy_module\.so;|\1 $MODULE;|" \
+        -e "s|/etc/speedy/secrets/|$DEV/secrets/|g" \
+        -e "s|/etc/speedy/|$DEV/etc/|g" \
+        -e "s|/run/speedy/|$DEV/run/|g" \
+        -e "s|/run/redis/redis[a-z-]*\.sock|$DEV/run/redis.sock|g" \
+        -e "s|/var/log/speedy/|$DEV/log/|g" \
+        -e "s|/var/lib/speedy/|$DEV/data/|g" \
+        -e "s|127\.0\.0\.1:8080|127.0.0.1:$PORT_SHOP|g" \
+        -e "s|127\.0\.0\.1:8081|127.0.0.1:$PORT_OPS|g" \
+        -e "s|127\.0\.0\.1:9092|127.0.0.1:$PORT_KAFKA|g" \
+        "$ROOT/nginx.conf.example" | nginx_environment | write_file 0644 "$DEV/etc/nginx.conf"
+}
+
+# nginx clears its environment when it starts a new binary (SIGUSR2); the
+# sanitizers' variables must survive that.
+nginx_environment() {
+    build_is_sanitized && printf 'env LD_PRELOAD;\nenv ASAN_OPTIONS;\nenv UBSAN_OPTIONS;\n'
+    cat
+}
+
+nginx_start() {
+    local preload=()
+    sanitizer_env
+    if build_is_sanitized; then
+        preload=("env=LD_PRELOAD=$(gcc -print-file-name=libasan.so)")
+    fi
+    nginx_render
+    nginx_check "${preload[@]}"
+    # QUIT lets requests in flight finish.
+    service nginx 3 signal=QUIT grace=15 pidfile="$DEV/run/nginx.pid" \
+        "${preload[@]}" "${SANITIZER[@]}" -- \
+        nginx -e "$DEV/log/error.log" -p "$DEV/" -c "$DEV/etc/nginx.conf" -g 'daemon off;'
+}
+
+nginx_check() {
+    local out
+    if ! out=$(env "${@/#env=/}" ${1:+ASAN_OPTIONS=detect_leaks=0} timeout 20 \
+        nginx -e "$DEV/log/error.log" -t -q -p "$DEV/" -c "$DEV/etc/nginx.conf" 2>&1); then
+        printf '%s\n' "$out" >&2
+        die "nginx: $DEV/etc/nginx.conf is refused"
+    fi
+}
+
+# Any HTTP answer tells that the workers take requests.
+nginx_ready() {
+    [ -s "$DEV/run/nginx.pid" ] &&
+        curl -s -m 2 -o /dev/null "http://127.0.0.1:$PORT_SHOP/api/v1/"
+}
