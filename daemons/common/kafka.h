@@ -10,6 +10,13 @@
 #include <stdint.h>
 #include <librdkafka/rdkafka.h>
 
+/*
+ * Whether speedy.conf may set this librdkafka property: 0, or -1 with a text
+ * that says why not (unknown, bad value, or one that the protocol fixes).
+ */
+int speedy_kafka_property_check(const char *name, const char *value,
+                                char *error, size_t size);
+
 struct speedy_producer;
 
 /*
