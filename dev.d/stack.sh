@@ -28,8 +28,9 @@ stack_up() {
     stack_start
     exec {lock}>&-
     step_line shop 'ready' "$began"
-    demo_print
+    # From here on it stays up, whoever reads our output or not.
     trap - EXIT
+    demo_print || true
     [ -z "$detach" ] || return 0
     stack_foreground
 }
