@@ -19,7 +19,8 @@ enum speedy_json_type {
     SPEEDY_JSON_OTHER_NUMBER, /* fraction, exponent, or too large */
     SPEEDY_JSON_TEXT,
     SPEEDY_JSON_ARRAY,
-    SPEEDY_JSON_OBJECT
+    SPEEDY_JSON_OBJECT,
+    SPEEDY_JSON_OTHER_TEXT /* a string with a NUL within */
 };
 
 enum speedy_json_error {
@@ -44,11 +45,10 @@ enum speedy_json_type speedy_json_type(const struct speedy_json *v);
 const struct speedy_json *speedy_json_get(const struct speedy_json *v,
                                           const char *key);
 size_t speedy_json_count(const struct speedy_json *v);
-const struct speedy_json *speedy_json_at(const struct speedy_json *v,
-                                         size_t i);
+const struct speedy_json *speedy_json_at(const struct speedy_json *v, size_t i);
 /* Key of the i-th member of an object. */
 const char *speedy_json_key(const struct speedy_json *v, size_t i);
-/* NUL-ended text (never with a NUL within: such a value is OTHER), or NULL. */
+/* NUL-ended text, or NULL when v is no text (OTHER_TEXT is none either). */
 const char *speedy_json_text(const struct speedy_json *v);
 /* 0, or -1 when v is no integer of this range. */
 int speedy_json_int(const struct speedy_json *v, int64_t min, int64_t max,
