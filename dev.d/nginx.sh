@@ -41,10 +41,12 @@ nginx_start() {
     fi
     nginx_render
     nginx_check "${preload[@]}"
-    # QUIT lets requests in flight finish.
+    # QUIT lets requests in flight finish. A daemon by a full path, because
+    # nginx ignores SIGUSR2 in the foreground and execs its own argv[0].
     service nginx 3 signal=QUIT grace=15 pidfile="$DEV/run/nginx.pid" \
         "${preload[@]}" "${SANITIZER[@]}" -- \
-        nginx -e "$DEV/log/error.log" -p "$DEV/" -c "$DEV/etc/nginx.conf" -g 'daemon off;'
+        "$(command -v nginx)" -e "$DEV/log/error.log" -p "$DEV/" \
+        -c "$DEV/etc/nginx.conf"
 }
 
 nginx_check() {
