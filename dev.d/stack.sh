@@ -170,7 +170,7 @@ stack_logs() {
     -f) follow=(-F) ;;
     *) usage_error "logs: unknown option $2" ;;
     esac
-    [ -f "$DEV/log/$name.log" ] || die "no log of $name; there are: $(cd "$DEV/log" && echo *.log)"
+    [ -f "$DEV/log/$name.log" ] || die "no log of $name in $DEV/log (./dev logs lists them)"
     exec tail -n 200 "${follow[@]}" "$DEV/log/$name.log"
 }
 
