@@ -1,0 +1,453 @@
+/*
+ * libmicrohttpd with its own epoll threads on a unix socket that we open
+ * ourselves. A request is gathered (bounded), routed by a table, answered
+ * once; the handler runs on the pool's thread and may block for as long as
+ * its own time-outs allow.
+ *
+ * nginx speaks HTTP/1.1 with keep-alive to it; nobody else reaches the
+ * socket, whose directory belongs to the shop.
+ */
+#include "http_server.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "conf.h"
+#include "crypto.h"
+#include "log.h"
+#include "loop.h"
+#include "metrics.h"
+
+#define IDLE_SECONDS 60
+#define CONNECTIONS_MAX 1024
+#define HEADERS_MAX 16384
+#define SEGMENT_MAX 200
+#define BACKLOG 1024
+
+/* What one request gathers between MHD's calls. */
+struct exchange {
+    struct MHD_Connection *connection;
+    struct speedy_buf body;
+    int too_large;
+    char request_id[65];
+    char id[SEGMENT_MAX + 1];
+};
+
+static struct speedy_http conf;
+static struct MHD_Daemon *server;
+static char socket_path[108];
+
+static void healthz(struct speedy_request *r, void *data)
+{
+    (void)data;
+    r->status = 200;
+    speedy_buf_printf(&r->out, "{\"status\":\"ok\"}\n");
+}
+
+static void readyz(struct speedy_request *r, void *data)
+{
+    const char *reason = conf.not_ready == NULL ? NULL : conf.not_ready();
+
+    (void)data;
+    r->status = reason == NULL ? 200 : 503;
+    speedy_buf_printf(&r->out, "{\"ready\":%s",
+                      reason == NULL ? "true" : "false");
+    if (reason != NULL) {
+        speedy_buf_printf(&r->out, ",\"reason\":");
+        speedy_buf_json(&r->out, reason);
+    }
+    speedy_buf_printf(&r->out, "}\n");
+}
+
+static void metrics(struct speedy_request *r, void *data)
+{
+    (void)data;
+    r->status = 200;
+    r->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    speedy_metrics_write(&r->out);
+}
+
+static const struct speedy_route every_daemon[] = {
+    {"GET", "/healthz", healthz, NULL, true},
+    {"GET", "/readyz", readyz, NULL, true},
+    {"GET", "/metrics", metrics, NULL, true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+const char *speedy_request_header(struct speedy_request *r, const char *name)
+{
+    struct exchange *x = r->inner;
+
+    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+const char *speedy_request_query(struct speedy_request *r, const char *name)
+{
+    struct exchange *x = r->inner;
+
+    return MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND,
+                                       name);
+}
+
+struct unknown {
+    const char *const *names;
+    const char *found;
+};
+
+static enum MHD_Result unknown_check(void *data, enum MHD_ValueKind kind,
+                                     const char *key, const char *value)
+{
+    struct unknown *u = data;
+
+    (void)kind;
+    (void)value;
+    for (size_t i = 0; u->names[i] != NULL; i++) {
+        if (strcmp(u->names[i], key) == 0)
+            return MHD_YES;
+    }
+    u->found = key;
+    return MHD_NO;
+}
+
+const char *speedy_request_unknown_query(struct speedy_request *r,
+                                         const char *const *names)
+{
+    struct exchange *x = r->inner;
+    struct unknown u = {names, NULL};
+
+    MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND,
+                              unknown_check, &u);
+    return u.found;
+}
+
+void speedy_problem(struct speedy_request *r, int status, const char *code,
+                    const char *title)
+{
+    r->status = status;
+    r->content_type = "application/problem+json";
+    r->out.len = 0;
+    speedy_buf_printf(&r->out, "{\"type\":\"about:blank\",\"title\":");
+    speedy_buf_json(&r->out, title);
+    speedy_buf_printf(&r->out, ",\"status\":%d,\"code\":\"%s\"", status, code);
+    speedy_buf_printf(&r->out, ",\"request_id\":\"%s\"}\n", r->request_id);
+}
+
+/* One hex digit's value, or -1. */
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* Decodes one segment strictly. 0, or -1 (bad escape, NUL, slash, length). */
+static int segment_decode(const char *text, size_t len, char *out)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        int c = (unsigned char)text[i];
+
+        if (c == '%') {
+            if (i + 2 >= len || hex(text[i + 1]) < 0 || hex(text[i + 2]) < 0)
+                return -1;
+            c = hex(text[i + 1]) * 16 + hex(text[i + 2]);
+            i += 2;
+        }
+        if (c == 0 || c == '/' || n == SEGMENT_MAX)
+            return -1;
+        out[n++] = (char)c;
+    }
+    out[n] = '\0';
+    return n > 0 ? 0 : -1;
+}
+
+/* 1: path fits the pattern; 0: it does not; -1: its segment is malformed. */
+static int path_match(const char *pattern, const char *path, char *id)
+{
+    for (;;) {
+        if (*pattern == '*') {
+            size_t len = strcspn(path, "/");
+
+            if (len == 0)
+                return 0;
+            if (segment_decode(path, len, id) != 0)
+                return -1;
+            pattern++;
+            path += len;
+        } else if (*pattern != *path) {
+            return 0;
+        } else if (*pattern == '\0') {
+            return 1;
+        } else {
+            pattern++;
+            path++;
+        }
+    }
+}
+
+/*
+ * Finds the route, or answers 400, 404 or 405 and returns NULL. HEAD is
+ * routed as GET: MHD leaves the body out.
+ */
+static const struct speedy_route *route_find(struct speedy_request *r, char *id)
+{
+    const struct speedy_route *tables[] = {every_daemon, conf.routes};
+    const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
+    char allow[64] = "";
+
+    for (size_t t = 0; t < 2; t++) {
+        for (const struct speedy_route *p = tables[t];
+             p != NULL && p->method != NULL; p++) {
+            int match = path_match(p->path, r->path, id);
+
+            if (match < 0) {
+                speedy_problem(r, 400, "invalid_request",
+                               "The path is malformed.");
+                return NULL;
+            }
+            if (match == 0)
+                continue;
+            if (strcmp(p->method, method) == 0)
+                return p;
+            snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow),
+                     "%s%s", allow[0] != '\0' ? ", " : "", p->method);
+        }
+    }
+    if (allow[0] == '\0') {
+        speedy_problem(r, 404, "not_found", "There is nothing at this path.");
+        return NULL;
+    }
+    speedy_problem(r, 405, "method_not_allowed",
+                   "The path does not know this method.");
+    speedy_buf_printf(&r->headers, "Allow: %s\n", allow);
+    return NULL;
+}
+
+static void request_id_take(struct exchange *x)
+{
+    const char *given = MHD_lookup_connection_value(
+        x->connection, MHD_HEADER_KIND, "X-Request-Id");
+    unsigned char made[16];
+    size_t len = given == NULL ? 0 : strlen(given);
+
+    if (len >= 8 && len <= 64 &&
+        strspn(given, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                      "0123456789_-") == len) {
+        memcpy(x->request_id, given, len + 1);
+        return;
+    }
+    speedy_random(made, sizeof(made));
+    speedy_hex(made, sizeof(made), x->request_id);
+}
+
+/* Adds the handler's `Name: value` lines. */
+static void headers_add(struct MHD_Response *response, char *lines)
+{
+    char *save = NULL;
+
+    for (char *line = strtok_r(lines, "\n", &save); line != NULL;
+         line = strtok_r(NULL, "\n", &save)) {
+        char *value = strstr(line, ": ");
+
+        if (value == NULL)
+            continue;
+        *value = '\0';
+        MHD_add_response_header(response, line, value + 2);
+    }
+}
+
+static enum MHD_Result answer_send(struct exchange *x, struct speedy_request *r)
+{
+    struct MHD_Response *response;
+    enum MHD_Result result;
+
+    if (r->out.data == NULL)
+        speedy_buf_add(&r->out, "", 0);
+    response = MHD_create_response_from_buffer(r->out.len, r->out.data,
+                                               MHD_RESPMEM_MUST_FREE);
+    if (response == NULL) {
+        speedy_buf_free(&r->out);
+        speedy_buf_free(&r->headers);
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, "Content-Type",
+                            r->content_type != NULL ? r->content_type
+                                                    : "application/json");
+    MHD_add_response_header(response, "X-Request-Id", r->request_id);
+    if (r->headers.data != NULL)
+        headers_add(response, r->headers.data);
+    result = MHD_queue_response(x->connection, (unsigned)r->status, response);
+    MHD_destroy_response(response);
+    speedy_buf_free(&r->headers);
+    return result;
+}
+
+static const char *header_or_empty(struct exchange *x, const char *name)
+{
+    const char *value =
+        MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+
+    return value == NULL ? "" : value;
+}
+
+static enum MHD_Result request_run(struct exchange *x, const char *method,
+                                   const char *path)
+{
+    struct speedy_request r = {.method = method, .path = path, .inner = x};
+    const struct speedy_route *route;
+
+    request_id_take(x);
+    r.request_id = x->request_id;
+    r.user = header_or_empty(x, "X-Speedy-User");
+    r.role = header_or_empty(x, "X-Speedy-Role");
+    r.body = x->body.data == NULL ? "" : x->body.data;
+    r.body_len = x->body.len;
+    r.status = 500;
+    route = route_find(&r, x->id);
+    r.id = x->id;
+    if (route == NULL)
+        return answer_send(x, &r);
+    if (x->too_large)
+        speedy_problem(&r, 413, "too_large", "The body is too large.");
+    else if (!route->anyone && r.user[0] == '\0')
+        speedy_problem(&r, 401, "token_missing", "Who is asking?");
+    else
+        route->handle(&r, route->data);
+    return answer_send(x, &r);
+}
+
+static enum MHD_Result on_access(void *data, struct MHD_Connection *connection,
+                                 const char *path, const char *method,
+                                 const char *version, const char *upload,
+                                 size_t *upload_len, void **slot)
+{
+    struct exchange *x = *slot;
+
+    (void)data;
+    (void)version;
+    if (x == NULL) {
+        x = calloc(1, sizeof(*x));
+        if (x == NULL)
+            return MHD_NO;
+        x->connection = connection;
+        *slot = x;
+        return MHD_YES;
+    }
+    if (*upload_len > 0) {
+        if (x->body.len + *upload_len > conf.max_body)
+            x->too_large = 1;
+        else
+            speedy_buf_add(&x->body, upload, *upload_len);
+        *upload_len = 0;
+        return MHD_YES;
+    }
+    return request_run(x, method, path);
+}
+
+static void on_completed(void *data, struct MHD_Connection *connection,
+                         void **slot, enum MHD_RequestTerminationCode why)
+{
+    struct exchange *x = *slot;
+
+    (void)data;
+    (void)connection;
+    (void)why;
+    if (x == NULL)
+        return;
+    speedy_buf_free(&x->body);
+    free(x);
+    *slot = NULL;
+}
+
+/* Paths are matched as they were sent; segments are decoded strictly. */
+static size_t keep_escapes(void *data, struct MHD_Connection *connection,
+                           char *text)
+{
+    (void)data;
+    (void)connection;
+    return strlen(text);
+}
+
+/* A socket file may be a dead predecessor's: removed; or a living one's. */
+static int socket_open(void)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return -1;
+    if (snprintf(a.sun_path, sizeof(a.sun_path), "%s", socket_path) >=
+        (int)sizeof(a.sun_path)) {
+        speedy_log(SPEEDY_ERROR, "socket path too long", "path=%s",
+                   socket_path);
+        close(fd);
+        return -1;
+    }
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
+        speedy_log(SPEEDY_ERROR, "another instance answers on the socket",
+                   "path=%s remedy=\"choose another -i\"", socket_path);
+        close(fd);
+        return -1;
+    }
+    close(fd);
+    unlink(socket_path);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -1;
+    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
+        chmod(socket_path, 0660) != 0 || listen(fd, BACKLOG) != 0) {
+        speedy_log(SPEEDY_ERROR, "socket not opened", "path=%s why=\"%s\"",
+                   socket_path, strerror(errno));
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int speedy_http_start(const struct speedy_http *given)
+{
+    int fd;
+
+    conf = *given;
+    snprintf(socket_path, sizeof(socket_path), "%s/%s_%d.sock",
+             speedy_conf.http_directory, conf.role, conf.instance);
+    fd = socket_open();
+    if (fd < 0)
+        return -1;
+    server = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_INTERNAL_POLLING_THREAD, 0,
+        NULL, NULL, on_access, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_THREAD_POOL_SIZE, conf.threads > 1 ? conf.threads : 2u,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_END);
+    if (server != NULL)
+        return 0;
+    speedy_log(SPEEDY_ERROR, "http server not started", "path=%s", socket_path);
+    close(fd);
+    unlink(socket_path);
+    return -1;
+}
+
+void speedy_http_stop(void)
+{
+    if (server == NULL)
+        return;
+    MHD_stop_daemon(server);
+    server = NULL;
+    unlink(socket_path);
+}
