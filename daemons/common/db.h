@@ -3,12 +3,14 @@
  * Sessions are strict, UTC, READ COMMITTED, without auto-reconnect and
  * without CLIENT_FOUND_ROWS (affected rows means changed rows).
  *
- * An error inside a transaction rolls it back, or drops the connection when
- * even that fails; the caller then runs the whole transaction again. A
- * connection lost during COMMIT is *in doubt*: callers make their
- * transactions safe to run twice.
+ * RETRY and ERROR inside a transaction roll it back, or drop the connection
+ * when even that fails; every statement is then refused with RETRY until the
+ * caller rolls back or begins anew, and runs the whole transaction again.
+ * DUPLICATE and REFUSED leave the transaction open: the statement alone had
+ * no effect. A connection lost during COMMIT is *in doubt*: callers make
+ * their transactions safe to run twice.
  *
- * Statements are cached by the address of their text: sql is a literal.
+ * Statements are cached by their text.
  */
 #ifndef SPEEDY_DB_H
 #define SPEEDY_DB_H
@@ -78,7 +80,9 @@ int64_t speedy_db_insert_id(struct speedy_db *db);
 /*
  * Runs a SELECT and calls row() for each row, in order, on this thread; a
  * nonzero return of row() stops (the rest is discarded). Columns arrive as
- * INT (any integer type, up to 64 bits) or BYTES. enum speedy_db_status.
+ * INT (any integer type, up to 64 bits, and a DECIMAL without a fraction) or
+ * BYTES (all else, in text form; dates too). row() may run other statements
+ * on this connection, not the same one again. enum speedy_db_status.
  */
 int speedy_db_query(struct speedy_db *db, const char *sql,
                     const struct speedy_db_value *args, size_t count,
@@ -96,8 +100,8 @@ int speedy_db_number(struct speedy_db *db, const char *sql,
 /*
  * A statement for n rows at once: head, then `group` n times separated by
  * commas, then tail: `INSERT … VALUES ` `(?,?,?)` ``, or
- * `SELECT … WHERE id IN (` `?` `)`. Cached by (head, n): keep n to few
- * values (powers of two). args holds all groups' values in order.
+ * `SELECT … WHERE id IN (` `?` `)`. Each n is a statement of its own: keep n
+ * to few values (powers of two). args holds all groups' values in order.
  */
 int speedy_db_exec_many(struct speedy_db *db, const char *head,
                         const char *group, size_t n, const char *tail,

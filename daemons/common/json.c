@@ -294,9 +294,9 @@ static int has_duplicate(const struct speedy_json *v)
     return found;
 }
 
-/* Length of the UTF-8 sequence at s, 0 when it is none (RFC 3629). */
-static size_t utf8_length(const unsigned char *s, size_t left)
+size_t speedy_utf8_length(const void *text, size_t left)
 {
+    const unsigned char *s = text;
     size_t n = s[0] < 0x80                   ? 1
                : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
                : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
@@ -340,7 +340,7 @@ static long escaped_unit(const char *text, size_t left)
 static int text_is_sound(const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
-        size_t n = utf8_length((const unsigned char *)text + i, len - i);
+        size_t n = speedy_utf8_length(text + i, len - i);
         long unit, low;
 
         if (n == 0)
@@ -477,7 +477,7 @@ void speedy_buf_json(struct speedy_buf *b, const char *text)
     len = strlen(text);
     speedy_buf_add(b, "\"", 1);
     for (size_t i = 0; i < len; i += n) {
-        n = utf8_length((const unsigned char *)text + i, len - i);
+        n = speedy_utf8_length(text + i, len - i);
         if (n == 0) {
             speedy_buf_add(b, "\xef\xbf\xbd", 3); /* U+FFFD */
             n = 1;

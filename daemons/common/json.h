@@ -55,6 +55,9 @@ int speedy_json_int(const struct speedy_json *v, int64_t min, int64_t max,
                     int64_t *out);
 bool speedy_json_bool(const struct speedy_json *v, bool fallback);
 
+/* Length of the UTF-8 sequence at text (RFC 3629), 0 when it is none. */
+size_t speedy_utf8_length(const void *text, size_t left);
+
 /* A growing text, for output; len bytes at data, NUL-ended. */
 struct speedy_buf {
     char *data;

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "json.h"
+
 #define LINE_MAX_BYTES 4096
 #define FIELDS_MAX_BYTES 2048
 #define FORMAT_MAX_BYTES 512
@@ -189,33 +191,10 @@ static void put_header(struct line *l, enum speedy_log_level level)
         put(l, " ", 1);
 }
 
-/* Length of the UTF-8 sequence at text, 0 when it is none. */
-static size_t utf8_length(const unsigned char *text, size_t left)
-{
-    size_t n = text[0] < 0x80                      ? 1
-               : text[0] >= 0xc2 && text[0] < 0xe0 ? 2
-               : text[0] >= 0xe0 && text[0] < 0xf0 ? 3
-               : text[0] >= 0xf0 && text[0] < 0xf5 ? 4
-                                                   : 0;
-
-    if (n > left)
-        return 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    if ((text[0] == 0xe0 && text[1] < 0xa0) ||
-        (text[0] == 0xed && text[1] >= 0xa0) ||
-        (text[0] == 0xf0 && text[1] < 0x90) ||
-        (text[0] == 0xf4 && text[1] >= 0x90))
-        return 0;
-    return n;
-}
-
 static void put_escaped(struct line *l, const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
-        size_t n = utf8_length((const unsigned char *)text + i, len - i);
+        size_t n = speedy_utf8_length(text + i, len - i);
         char escape[8];
 
         if (n == 0) {
