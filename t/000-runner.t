@@ -41,8 +41,6 @@ GET /gone
 Content-Type: application/problem+json
 X-Reason: sold
 !X-Other
---- response_headers_like
-Content-Length: \d+
 --- response_body_like: "code":"sold_out"
 
 
@@ -178,6 +176,8 @@ chunked text
 --- request
 GET /e
 --- error_code_like: ^50\d$
+--- response_headers_like
+Content-Length: \d+
 --- response_body_like: 503 Service
 
 
@@ -208,7 +208,7 @@ GET /never
 --- config
     location = /two {
         client_body_in_single_buffer on;
-        proxy_pass http://127.0.0.1:$ServerPort/echo;
+        proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/echo;
     }
     location = /echo { return 200 "$content_length\n"; }
 --- request eval

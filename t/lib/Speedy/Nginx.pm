@@ -29,7 +29,6 @@ sub import {
         eval "package $caller; Test::Nginx::Socket->import(\@args); 1"
             or die $@;
         Test::Nginx::Util::master_on();
-        Test::Nginx::Util::no_root_location() if 0;
     } else {
         require Speedy::Nginx::Runner;
         Speedy::Nginx::Runner->export_to($caller, @args);
@@ -131,7 +130,8 @@ list of packets, with C<raw_request_middle_delay>), C<pipelined_requests>
 C<ignore_response>; C<error_code> (number or list; 200 when not given),
 C<error_code_like>, C<response_body>, C<response_body_like>,
 C<response_body_unlike>, C<response_headers> (C<Name: value>; C<!Name>: must
-not be there), C<response_headers_like>, C<raw_response_headers_like>,
+not be there), C<response_headers_like> (the real one ignores it beside
+C<response_headers>), C<raw_response_headers_like>,
 C<raw_response_headers_unlike>; C<user_files> (C<< >>> name >> lines, or a
 list of [name, text, mode]), C<error_log>, C<no_error_log> (a pattern a line,
 or C<eval> a list; qr// is a pattern, text is searched as it is), C<must_die>,
@@ -140,7 +140,7 @@ C<tcp_query_len>, C<tcp_no_close>, C<tcp_reply_delay>; C<ONLY>, C<SKIP>,
 C<LAST>. A list for several requests is taken by place.
 
 In configurations: C<$TEST_NGINX_NAME> from the environment,
-C<$ServerPort>, C<$TEST_NGINX_SERVER_PORT>, C<$TEST_NGINX_SERVER_ROOT>,
+C<$TEST_NGINX_SERVER_PORT>, C<$TEST_NGINX_SERVER_ROOT>,
 C<$TEST_NGINX_HTML_DIR>.
 
 Beyond the real one, ours waits (3 s at most) for a line of C<error_log>,
