@@ -34,6 +34,7 @@ demo_print() {
 
   shop       http://127.0.0.1:$PORT_SHOP
   operators  http://127.0.0.1:$PORT_OPS
+  metrics    http://127.0.0.1:$PORT_KAFKA_JMX/metrics (Kafka)
   logs       $DEV/log        addresses and pids: $DEV/env
 EOF
     demo_wanted || return 0

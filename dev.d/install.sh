@@ -40,17 +40,20 @@ as_root() {
     fi
 }
 
+apt_get() {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends "$@"
+}
+
 # Debian starts a server when its package is installed. Ours run from the
 # stack's directory, so starting is refused during the installation (by
 # policy-rc.d, Debian's own means) and the new units are disabled after it.
 install_packages() {
-    local missing service policy=/usr/sbin/policy-rc.d since own=''
+    local missing service policy=/usr/sbin/policy-rc.d own=''
     mapfile -t missing < <(packages_missing "$@")
     [ ${#missing[@]} -gt 0 ] || return 0
     command -v apt-get >/dev/null ||
         die "this script installs Debian packages, and there is no apt-get here: ${missing[*]}"
     say "  packages     installing ${#missing[@]}: ${missing[*]}"
-    since=$(now_ms)
     if [ ! -e "$policy" ]; then
         own=1
         printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
@@ -58,10 +61,9 @@ install_packages() {
         # shellcheck disable=SC2064
         trap "as_root rm -f $policy" EXIT
     fi
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q -y ||
-        die "apt-get update failed"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
-        --no-install-recommends "${missing[@]}" || die "apt-get install failed"
+    run_step packages "lists brought up to date" apt_get update
+    run_step packages "downloaded" apt_get install --download-only "${missing[@]}"
+    run_step packages "installed" apt_get install "${missing[@]}"
     if [ -n "$own" ]; then
         as_root rm -f "$policy"
         trap - EXIT
@@ -72,7 +74,6 @@ install_packages() {
             say "  packages     Debian's own service $service is off (systemctl enable $service turns it on)"
         done
     fi
-    step_line packages installed "$since"
 }
 
 install_for_run() {
@@ -100,7 +101,7 @@ install_kafka() {
     if [ ! -d "$libs" ]; then
         rm -rf "$libs.new"
         run_step kafka 'fetched from Maven Central' timeout 600 mvn -q -B \
-            -f "$ROOT/docker/kafka/pom.xml" dependency:copy-dependencies \
+            -f "$ROOT/docker/kafka/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies \
             -DoutputDirectory="$libs.new"
         mv "$libs.new" "$libs"
     fi

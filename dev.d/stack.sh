@@ -89,7 +89,6 @@ stores_start() {
 }
 
 mariadb_schema() {
-    trap - EXIT
     mariadb_accounts
     speedyctl migrate >"$DEV/log/migrate.log" 2>&1 ||
         { tail -n 15 "$DEV/log/migrate.log" >&2; exit 1; }
