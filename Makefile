@@ -4,12 +4,14 @@
 #   make B=build/asan SAN=1  with AddressSanitizer and UBSan
 #   make FAILPOINTS=1        places where tests may stop or kill a daemon
 #   make BUGS="SPEEDY_BUG_X" a seeded bug that a test must catch
+#   make V=1                 shows the commands
 #   make unit                builds and runs the C unit tests
 #   make module | daemons | tools | clean
 #
 # `./dev up` installs what this needs on Debian 12.
 
 B ?= build
+Q := $(if $(V),,@)
 CC ?= gcc
 NGX_SRC ?= /usr/share/nginx/src
 ROLES := stockd orderd schedd speedyctl
@@ -48,33 +50,32 @@ $(shell mkdir -p $(B)/gen && echo '$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)' \
 
 $(B)/gen/speedy_lua.h: lua/embed $(wildcard lua/*.lua) $(FLAGS_FILE)
 	@mkdir -p $(@D)
-	lua/embed $(DEFS) > $@.new
-	mv $@.new $@
+	$(Q)lua/embed $(DEFS) > $@.new && mv $@.new $@
 
 $(B)/obj/%.o: %.c $(FLAGS_FILE) | $(B)/gen/speedy_lua.h
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	$(Q)echo "  CC   $<"; $(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $(B)/obj/daemons/shop/scripts.o: $(B)/gen/speedy_lua.h
 
 $(B)/libcommon.a: $(call objects,daemons/common)
-	rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar rcs $@ $^
 $(B)/libshop.a: $(call objects,daemons/shop)
-	rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar rcs $@ $^
 
 define role
 $(B)/bin/$(1): $(call objects,daemons/$(1)) $(B)/libshop.a $(B)/libcommon.a
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(ALL_LIBS)
+	$(Q)echo "  LINK $$@"; $(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(ALL_LIBS)
 endef
 $(foreach r,$(ROLES),$(eval $(call role,$(r))))
 
 $(B)/bin/shoppers: $(call objects,bench/shoppers)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+	$(Q)echo "  LINK $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
 $(B)/bin/faultproxy: $(call objects,t/faultproxy)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_LDFLAGS) -o $@ $^
+	$(Q)echo "  LINK $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^
 
 # The module, out of tree against the headers of Debian's nginx-dev. configure
 # runs again only when `config`, the flags or the set of files change.
@@ -82,7 +83,7 @@ NGX_B := $(abspath $(B))/nginx
 NGX_FILES := $(wildcard ngx_module/*.c ngx_module/*.h)
 NGX_OPT := -g -O2 -fPIC $(SANFLAGS) $(DEFS) -I$(abspath $(B))/gen
 $(NGX_B)/Makefile: config $(FLAGS_FILE) $(B)/gen/file-list
-	cd $(NGX_SRC) && bash -c '. ./conf_flags && ./configure \
+	$(Q)echo "  CONF nginx module"; cd $(NGX_SRC) && bash -c '. ./conf_flags && ./configure \
 		"$${NGX_CONF_FLAGS[@]}" --with-cc-opt="$(NGX_OPT)" \
 		--with-ld-opt="$(SANFLAGS)" --add-dynamic-module=$(CURDIR) \
 		--builddir=$(NGX_B)' > $(B)/configure.log \
@@ -93,9 +94,10 @@ $(shell echo '$(sort $(NGX_FILES))' | cmp -s - $(B)/gen/file-list \
 
 $(MODULE): $(NGX_B)/Makefile $(NGX_FILES) $(B)/gen/speedy_lua.h \
 		daemons/shop/names.h
-	touch ngx_module/*.c
-	$(MAKE) -f $(NGX_B)/Makefile -C $(NGX_SRC) modules
-	cp $(NGX_B)/ngx_http_speedy_module.so $@
+	$(Q)echo "  MAKE $@"; rm -rf $(NGX_B)/addon; mkdir -p $(NGX_B)/addon/ngx_module; \
+		$(MAKE) -s -f $(NGX_B)/Makefile -C $(NGX_SRC) modules > $(B)/module.log 2>&1 \
+		|| { cat $(B)/module.log; exit 1; }
+	$(Q)cp $(NGX_B)/ngx_http_speedy_module.so $@
 
 # Units: t/unit/<what>/x_test.c with every other file of its folder, the two
 # libraries, and the objects of the role of that name but its main.
@@ -105,7 +107,7 @@ $(B)/unit/$(1)_test: $(B)/obj/t/unit/$(1)_test.o \
 		$(filter-out %/main.o,$(call objects,daemons/$(dir $(1)))) \
 		$(B)/libshop.a $(B)/libcommon.a
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_LDFLAGS) -o $$@ $$(filter-out %_test.o,$$^) \
+	$(Q)echo "  LINK $$@"; $(CC) $(ALL_LDFLAGS) -o $$@ $$(filter-out %_test.o,$$^) \
 		$(B)/obj/t/unit/$(1)_test.o -lcmocka $(ALL_LIBS)
 endef
 $(foreach t,$(patsubst t/unit/%_test.c,%,$(UNIT_SOURCES)),\
