@@ -57,6 +57,11 @@ directory = $DEV/secrets
 
 [http]
 directory = $DEV/run
+
+[speedyctl]
+sql_directory = $ROOT/sql
+# Tests and benchmarks make their tokens long before they use them.
+token_max_ttl = 24h
 EOF
 }
 
