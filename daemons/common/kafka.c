@@ -9,11 +9,14 @@
  * given offsets and knows of no group: who reads what is decided by leases in
  * MySQL, and so are the offsets.
  *
+ * Closing is bounded: 2.0.2 may wait for ever for a broker.
+ *
  * librdkafka's own log lines go through ours, at most one a second of each
  * severity: a broker that is away would fill the disk otherwise.
  */
 #include "kafka.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +28,8 @@
 
 #define TOPICS_MAX 8
 #define PARTITIONS_MAX 256
-#define DESTROY_FLUSH_MS 1000
+#define FLUSH_MS 1000
+#define CLOSE_MS 5000
 
 struct record {
     struct speedy_message *message; /* NULL: the sender left */
@@ -41,12 +45,54 @@ struct speedy_producer {
 
 struct speedy_consumer {
     rd_kafka_t *rk;
-    struct {
+    pthread_mutex_t lock; /* of the table below; partitions have a thread */
+    struct topic {
         rd_kafka_topic_t *handle;
         char name[128];
-    } topic[TOPICS_MAX];
+        /* said once by the broker, told once to the reader */
+        rd_kafka_resp_err_t final[PARTITIONS_MAX];
+    } * topic[TOPICS_MAX];
     size_t topics;
 };
+
+/* What the protocol fixes, or speedy.conf says elsewhere. */
+static const char *const fixed_properties[] = {"bootstrap.servers",
+                                               "metadata.broker.list",
+                                               "client.id",
+                                               "acks",
+                                               "request.required.acks",
+                                               "enable.idempotence",
+                                               "transactional.id",
+                                               "message.timeout.ms",
+                                               "delivery.timeout.ms",
+                                               "auto.offset.reset",
+                                               "enable.auto.commit",
+                                               "auto.commit.enable",
+                                               "enable.auto.offset.store",
+                                               "enable.partition.eof",
+                                               "group.id",
+                                               "log.queue",
+                                               "enabled_events",
+                                               NULL};
+
+int speedy_kafka_property_check(const char *name, const char *value,
+                                char *error, size_t size)
+{
+    rd_kafka_conf_t *conf;
+    rd_kafka_conf_res_t result;
+
+    for (size_t i = 0; fixed_properties[i] != NULL; i++) {
+        if (strcmp(name, fixed_properties[i]) == 0) {
+            snprintf(error, size,
+                     "speedy sets this property itself; remove the line");
+            return -1;
+        }
+    }
+    conf = rd_kafka_conf_new();
+    result = rd_kafka_conf_set(conf, name, value, error, size);
+    rd_kafka_conf_destroy(conf);
+    return result == RD_KAFKA_CONF_OK ? 0 : -1;
+}
 
 static void on_log(const rd_kafka_t *rk, int severity, const char *facility,
                    const char *text)
@@ -107,13 +153,9 @@ static rd_kafka_conf_t *conf_new(const char *client_id,
     bad |= set(conf, "reconnect.backoff.max.ms", "1000");
     for (; (*own)[0] != NULL; own++)
         bad |= set(conf, (*own)[0], (*own)[1]);
-    for (size_t i = 0; i < speedy_conf.kafka.count; i++) {
-        const char *name = speedy_conf.kafka.at[i].key;
-
-        if (strncmp(name, "kafka.", 6) == 0)
-            name += 6;
-        bad |= set(conf, name, speedy_conf.kafka.at[i].value);
-    }
+    for (size_t i = 0; i < speedy_conf.kafka.count; i++)
+        bad |= set(conf, speedy_conf.kafka.at[i].key,
+                   speedy_conf.kafka.at[i].value);
     if (bad == 0)
         return conf;
     rd_kafka_conf_destroy(conf);
@@ -151,14 +193,19 @@ static int producer_open(struct speedy_producer *p)
     return p->rk == NULL ? -1 : 0;
 }
 
+static void producer_destroy(void *rk)
+{
+    rd_kafka_flush(rk, FLUSH_MS);
+    /* Reports of the purged messages free their records. */
+    rd_kafka_purge(rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_flush(rk, FLUSH_MS);
+    rd_kafka_destroy(rk);
+}
+
 static void producer_close(struct speedy_producer *p)
 {
-    if (p->rk == NULL)
-        return;
-    rd_kafka_flush(p->rk, DESTROY_FLUSH_MS);
-    rd_kafka_purge(p->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-    rd_kafka_flush(p->rk, DESTROY_FLUSH_MS);
-    rd_kafka_destroy(p->rk);
+    if (p->rk != NULL)
+        speedy_bounded("kafka producer", producer_destroy, p->rk, CLOSE_MS);
     p->rk = NULL;
 }
 
@@ -199,55 +246,67 @@ static int producer_heal(struct speedy_producer *p)
     return producer_open(p);
 }
 
-/* Queues one message; its report, or nobody, frees the record. */
-static int enqueue(struct speedy_producer *p, struct speedy_message *m,
-                   struct record *record)
+/* Queues one message. Its record, or NULL with *why. */
+static struct record *enqueue(struct speedy_producer *p,
+                              struct speedy_message *m, size_t *open,
+                              rd_kafka_resp_err_t *why)
 {
-    rd_kafka_resp_err_t err = rd_kafka_producev(
-        p->rk, RD_KAFKA_V_TOPIC(m->topic), RD_KAFKA_V_PARTITION(m->partition),
-        RD_KAFKA_V_KEY(m->key, m->key_len),
-        RD_KAFKA_V_VALUE((void *)m->value, m->value_len),
-        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_OPAQUE(record),
-        RD_KAFKA_V_END);
+    struct record *record = calloc(1, sizeof(*record));
 
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return 0;
-    speedy_log(SPEEDY_WARN, "kafka refused a message", "topic=%s why=\"%s\"",
-               m->topic, rd_kafka_err2str(err));
-    return -1;
+    if (record == NULL)
+        abort();
+    record->message = m;
+    record->open = open;
+    *why = rd_kafka_producev(p->rk, RD_KAFKA_V_TOPIC(m->topic),
+                             RD_KAFKA_V_PARTITION(m->partition),
+                             RD_KAFKA_V_KEY(m->key, m->key_len),
+                             RD_KAFKA_V_VALUE((void *)m->value, m->value_len),
+                             RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                             RD_KAFKA_V_OPAQUE(record), RD_KAFKA_V_END);
+    if (*why == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        ++*open;
+        return record;
+    }
+    free(record);
+    return NULL;
+}
+
+static void await_reports(struct speedy_producer *p, const size_t *open,
+                          int64_t until)
+{
+    while (*open > 0) {
+        int64_t left = until - speedy_now_boot();
+
+        if (left <= 0)
+            break;
+        rd_kafka_poll(p->rk, left < 100 ? (int)left : 100);
+    }
 }
 
 size_t speedy_producer_send(struct speedy_producer *p, struct speedy_message *m,
                             size_t n, long timeout_ms)
 {
-    struct record **records = calloc(n, sizeof(*records));
     int64_t until = speedy_now_boot() + timeout_ms;
+    rd_kafka_resp_err_t why, refused = RD_KAFKA_RESP_ERR_NO_ERROR;
+    struct record **records;
     size_t open = 0, delivered = 0;
 
     for (size_t i = 0; i < n; i++) {
         m[i].delivered = 0;
+        m[i].written_partition = -1;
         m[i].offset = -1;
     }
-    if (records == NULL || producer_heal(p) != 0) {
-        free(records);
+    if (n == 0 || producer_heal(p) != 0)
         return 0;
-    }
+    records = calloc(n, sizeof(*records));
+    if (records == NULL)
+        abort();
     for (size_t i = 0; i < n; i++) {
-        struct record *record = malloc(sizeof(*record));
-
-        if (record == NULL)
-            break;
-        record->message = &m[i];
-        record->open = &open;
-        if (enqueue(p, &m[i], record) != 0) {
-            free(record);
-            continue;
-        }
-        records[i] = record;
-        open++;
+        records[i] = enqueue(p, &m[i], &open, &why);
+        if (why != RD_KAFKA_RESP_ERR_NO_ERROR)
+            refused = why;
     }
-    while (open > 0 && speedy_now_boot() < until)
-        rd_kafka_poll(p->rk, 50);
+    await_reports(p, &open, until);
     for (size_t i = 0; i < n; i++) {
         delivered += m[i].delivered != 0;
         if (records[i] == NULL)
@@ -255,9 +314,16 @@ size_t speedy_producer_send(struct speedy_producer *p, struct speedy_message *m,
         if (records[i]->reported)
             free(records[i]);
         else
-            records[i]->message = NULL;
+            records[i]->message = NULL; /* its report will free it */
     }
     free(records);
+    if (delivered < n)
+        speedy_log(SPEEDY_WARN, "kafka: messages not acknowledged",
+                   "topic=%s messages=%zu acknowledged=%zu error=%s",
+                   m[0].topic, n, delivered,
+                   refused != RD_KAFKA_RESP_ERR_NO_ERROR
+                       ? rd_kafka_err2name(refused)
+                       : "none");
     return delivered;
 }
 
@@ -293,7 +359,7 @@ struct speedy_consumer *speedy_consumer_new(const char *client_id)
     const char *const own[][2] = {{"enable.auto.commit", "false"},
                                   {"enable.auto.offset.store", "false"},
                                   {"auto.offset.reset", "error"},
-                                  {"fetch.wait.max.ms", "20"},
+                                  {"fetch.wait.max.ms", "100"},
                                   {"fetch.error.backoff.ms", "100"},
                                   {"queued.max.messages.kbytes", "16384"},
                                   {"enable.partition.eof", "false"},
@@ -302,7 +368,7 @@ struct speedy_consumer *speedy_consumer_new(const char *client_id)
     rd_kafka_conf_t *conf;
 
     if (c == NULL)
-        return NULL;
+        abort();
     conf = conf_new(client_id, own);
     if (conf != NULL)
         c->rk = handle_new(RD_KAFKA_CONSUMER, conf);
@@ -310,17 +376,27 @@ struct speedy_consumer *speedy_consumer_new(const char *client_id)
         free(c);
         return NULL;
     }
+    pthread_mutex_init(&c->lock, NULL);
     return c;
+}
+
+static void consumer_destroy(void *data)
+{
+    struct speedy_consumer *c = data;
+
+    for (size_t i = 0; i < c->topics; i++) {
+        rd_kafka_topic_destroy(c->topic[i]->handle);
+        free(c->topic[i]);
+    }
+    rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
 }
 
 void speedy_consumer_free(struct speedy_consumer *c)
 {
-    if (c == NULL)
-        return;
-    for (size_t i = 0; i < c->topics; i++)
-        rd_kafka_topic_destroy(c->topic[i].handle);
-    rd_kafka_destroy_flags(c->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
-    free(c);
+    if (c != NULL)
+        speedy_bounded("kafka consumer", consumer_destroy, c, CLOSE_MS);
 }
 
 int speedy_consumer_partitions(struct speedy_consumer *c, const char *topic,
@@ -340,54 +416,71 @@ int speedy_consumer_watermarks(struct speedy_consumer *c, const char *topic,
                : -1;
 }
 
-static rd_kafka_topic_t *topic_find(struct speedy_consumer *c,
-                                    const char *topic)
+/* Entries stay until the end: what is found may be used without the lock. */
+static struct topic *topic_find(struct speedy_consumer *c, const char *topic)
 {
-    for (size_t i = 0; i < c->topics; i++) {
-        if (strcmp(c->topic[i].name, topic) == 0)
-            return c->topic[i].handle;
+    struct topic *found = NULL;
+
+    pthread_mutex_lock(&c->lock);
+    for (size_t i = 0; i < c->topics && found == NULL; i++) {
+        if (strcmp(c->topic[i]->name, topic) == 0)
+            found = c->topic[i];
     }
-    return NULL;
+    pthread_mutex_unlock(&c->lock);
+    return found;
 }
 
-static rd_kafka_topic_t *topic_open(struct speedy_consumer *c,
-                                    const char *topic)
+static struct topic *topic_open(struct speedy_consumer *c, const char *topic)
 {
-    rd_kafka_topic_t *handle = topic_find(c, topic);
+    struct topic *t = topic_find(c, topic);
 
-    if (handle != NULL || c->topics == TOPICS_MAX)
-        return handle;
-    handle = rd_kafka_topic_new(c->rk, topic, NULL);
-    if (handle == NULL)
-        return NULL;
-    snprintf(c->topic[c->topics].name, sizeof(c->topic[0].name), "%s", topic);
-    c->topic[c->topics++].handle = handle;
-    return handle;
+    if (t != NULL || strlen(topic) >= sizeof(t->name))
+        return t;
+    t = calloc(1, sizeof(*t));
+    if (t == NULL)
+        abort();
+    snprintf(t->name, sizeof(t->name), "%s", topic);
+    t->handle = rd_kafka_topic_new(c->rk, topic, NULL);
+    pthread_mutex_lock(&c->lock);
+    if (t->handle != NULL && c->topics < TOPICS_MAX) {
+        c->topic[c->topics++] = t;
+        pthread_mutex_unlock(&c->lock);
+        /* another thread may have been first: its entry is the one used */
+        return topic_find(c, topic);
+    }
+    pthread_mutex_unlock(&c->lock);
+    if (t->handle != NULL)
+        rd_kafka_topic_destroy(t->handle);
+    free(t);
+    return NULL;
 }
 
 int speedy_consumer_start(struct speedy_consumer *c, const char *topic,
                           int partition, int64_t next)
 {
-    rd_kafka_topic_t *handle = topic_open(c, topic);
+    struct topic *t = topic_open(c, topic);
+    const char *why = "too many topics, or no such partition";
 
-    if (handle == NULL || partition < 0 || partition >= PARTITIONS_MAX)
-        return -1;
-    if (rd_kafka_consume_start(handle, partition, next) == 0)
-        return 0;
+    if (t != NULL && partition >= 0 && partition < PARTITIONS_MAX) {
+        t->final[partition] = RD_KAFKA_RESP_ERR_NO_ERROR;
+        if (rd_kafka_consume_start(t->handle, partition, next) == 0)
+            return 0;
+        why = rd_kafka_err2str(rd_kafka_last_error());
+    }
     speedy_log(SPEEDY_ERROR, "kafka partition not started",
-               "topic=%s partition=%d why=\"%s\"", topic, partition,
-               rd_kafka_err2str(rd_kafka_last_error()));
+               "topic=%s partition=%d next=%lld error=%s", topic, partition,
+               (long long)next, why);
     return -1;
 }
 
 int speedy_consumer_stop(struct speedy_consumer *c, const char *topic,
                          int partition)
 {
-    rd_kafka_topic_t *handle = topic_find(c, topic);
+    struct topic *t = topic_find(c, topic);
 
-    if (handle == NULL)
+    if (t == NULL)
         return -1;
-    return rd_kafka_consume_stop(handle, partition);
+    return rd_kafka_consume_stop(t->handle, partition);
 }
 
 /* What no amount of waiting mends. */
@@ -401,32 +494,47 @@ static int is_final(rd_kafka_resp_err_t err)
            err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
 }
 
-long speedy_consumer_read(struct speedy_consumer *c, const char *topic,
-                          int partition, rd_kafka_message_t **out, size_t max,
-                          long timeout_ms, rd_kafka_resp_err_t *error)
+/* Keeps the messages at the front of out, and what was final. */
+static long sort_out(struct topic *t, int partition, rd_kafka_message_t **out,
+                     ssize_t n)
 {
-    rd_kafka_topic_t *handle = topic_find(c, topic);
     long got = 0;
-    ssize_t n;
 
-    *error = RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (handle == NULL)
-        return -1;
-    rd_kafka_poll(c->rk, 0);
-    n = rd_kafka_consume_batch(handle, partition, (int)timeout_ms, out, max);
     for (ssize_t i = 0; i < n; i++) {
         if (out[i]->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
             out[got++] = out[i];
             continue;
         }
         if (is_final(out[i]->err))
-            *error = out[i]->err;
+            t->final[partition] = out[i]->err;
         rd_kafka_message_destroy(out[i]);
     }
-    if (got > 0 || *error == RD_KAFKA_RESP_ERR_NO_ERROR)
+    return got;
+}
+
+long speedy_consumer_read(struct speedy_consumer *c, const char *topic,
+                          int partition, rd_kafka_message_t **out, size_t max,
+                          long timeout_ms, rd_kafka_resp_err_t *error)
+{
+    struct topic *t = topic_find(c, topic);
+    long got = 0;
+
+    *error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (t == NULL || partition < 0 || partition >= PARTITIONS_MAX) {
+        *error = RD_KAFKA_RESP_ERR__INVALID_ARG;
+        return -1;
+    }
+    rd_kafka_poll(c->rk, 0);
+    if (t->final[partition] == RD_KAFKA_RESP_ERR_NO_ERROR)
+        got = sort_out(t, partition, out,
+                       rd_kafka_consume_batch(t->handle, partition,
+                                              (int)timeout_ms, out, max));
+    /* messages that came before the error are read first */
+    if (got > 0 || t->final[partition] == RD_KAFKA_RESP_ERR_NO_ERROR)
         return got;
+    *error = t->final[partition];
     speedy_log(SPEEDY_ALARM, "kafka partition cannot be read",
-               "topic=%s partition=%d why=\"%s\"", topic, partition,
-               rd_kafka_err2str(*error));
+               "topic=%s partition=%d error=%s", topic, partition,
+               rd_kafka_err2name(*error));
     return -1;
 }

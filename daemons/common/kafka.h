@@ -42,9 +42,8 @@ struct speedy_message {
  * number delivered. A fatal error rebuilds the producer. One thread a
  * producer.
  */
-size_t speedy_producer_send(struct speedy_producer *p,
-                            struct speedy_message *m, size_t n,
-                            long timeout_ms);
+size_t speedy_producer_send(struct speedy_producer *p, struct speedy_message *m,
+                            size_t n, long timeout_ms);
 /* Number of partitions of a topic, or -1 (unknown topic, no broker). */
 int speedy_producer_partitions(struct speedy_producer *p, const char *topic,
                                long timeout_ms);

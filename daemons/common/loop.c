@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
@@ -242,6 +243,65 @@ static void *watch_the_rest(void *arg)
     speedy_log(SPEEDY_ERROR, "leaving at once", "why=%s",
                "closing took too long");
     _exit(1);
+}
+
+struct bounded {
+    void (*work)(void *data);
+    void *data;
+    int fd;                /* written when done */
+    atomic_int references; /* the last one frees */
+};
+
+static void bounded_release(struct bounded *b)
+{
+    if (atomic_fetch_sub(&b->references, 1) > 1)
+        return;
+    close(b->fd);
+    free(b);
+}
+
+static void *bounded_thread(void *arg)
+{
+    struct bounded *b = arg;
+
+    b->work(b->data);
+    wake(b->fd);
+    bounded_release(b);
+    return NULL;
+}
+
+int speedy_bounded(const char *what, void (*work)(void *data), void *data,
+                   long ms)
+{
+    struct bounded *b = calloc(1, sizeof(*b));
+    struct pollfd p = {.events = POLLIN};
+    int64_t deadline = speedy_now_boot() + ms, left = ms;
+    pthread_t thread;
+    int done = 0;
+
+    if (b == NULL)
+        abort();
+    b->work = work;
+    b->data = data;
+    b->fd = p.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    atomic_store(&b->references, 2);
+    if (b->fd < 0 || pthread_create(&thread, NULL, bounded_thread, b) != 0) {
+        /* no means to watch it: better unwatched than not at all */
+        work(data);
+        if (b->fd >= 0)
+            close(b->fd);
+        free(b);
+        return 0;
+    }
+    pthread_detach(thread);
+    while (done == 0 && left > 0) {
+        done = poll(&p, 1, (int)left) == 1;
+        left = deadline - speedy_now_boot();
+    }
+    bounded_release(b);
+    if (done == 0)
+        speedy_log(SPEEDY_WARN, "gave up waiting", "what=%s ms=%ld", what, ms);
+    return done != 0 ? 0 : -1;
 }
 
 static int64_t now(clockid_t clock)

@@ -31,9 +31,18 @@ int speedy_duty_start(const char *name, long (*run)(void *data), void *data);
 
 /*
  * Waits for a signal, then for the duties (at most grace_ms). 0 when all
- * ended in time. Main thread, once.
+ * ended in time; what main() closes then has the rest of the grace, at least
+ * a second, until the process is ended with status 1. Main thread, once.
  */
 int speedy_loop_run(long grace_ms);
+
+/*
+ * Runs work(data) on a thread of its own and waits at most ms: closing a
+ * client library may hang for ever when its server does. 0, or -1 when it is
+ * still running then (logged with `what`); data must outlive it in that case.
+ */
+int speedy_bounded(const char *what, void (*work)(void *data), void *data,
+                   long ms);
 
 /* Milliseconds: CLOCK_BOOTTIME for spans, CLOCK_REALTIME for stamps. */
 int64_t speedy_now_boot(void);
