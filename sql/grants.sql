@@ -40,7 +40,10 @@ GRANT INSERT ON speedy.sales TO speedyctl@localhost;
 GRANT UPDATE (state, opens_at, closes_at, per_user_limit, hold_ms, version)
     ON speedy.sales TO speedyctl@localhost;
 GRANT INSERT ON speedy.sale_variants TO speedyctl@localhost;
-GRANT UPDATE (total) ON speedy.sale_variants TO speedyctl@localhost;
+GRANT UPDATE (total, withheld) ON speedy.sale_variants TO speedyctl@localhost;
+-- sale extend-holds; sale release
+GRANT UPDATE (pay_by, units_withheld) ON speedy.orders TO speedyctl@localhost;
+GRANT INSERT ON speedy.release_outbox TO speedyctl@localhost;
 GRANT INSERT ON speedy.stock_adjustments TO speedyctl@localhost;
 GRANT INSERT ON speedy.audit_log TO speedyctl@localhost;
 GRANT UPDATE (resolved_at, resolution) ON speedy.dead_letters TO speedyctl@localhost;
