@@ -25,24 +25,32 @@
 #include "loop.h"
 #include "metrics.h"
 
-#define IDLE_SECONDS 60
+#define IDLE_SECONDS 75 /* longer than nginx keeps them: it closes first */
 #define CONNECTIONS_MAX 1024
 #define HEADERS_MAX 16384
 #define SEGMENT_MAX 200
 #define BACKLOG 1024
+#define BODY_DRAIN_MAX 1048576
+#define STOP_MS 5000
 
 /* What one request gathers between MHD's calls. */
 struct exchange {
     struct MHD_Connection *connection;
     struct speedy_buf body;
-    int too_large;
+    size_t too_large;        /* bytes thrown away */
+    struct decoded *decoded; /* query values, until the answer is sent */
     char request_id[65];
     char id[SEGMENT_MAX + 1];
 };
 
+struct decoded {
+    struct decoded *next;
+    char text[];
+};
+
 static struct speedy_http conf;
 static struct MHD_Daemon *server;
-static char socket_path[108];
+static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
 static void healthz(struct speedy_request *r, void *data)
 {
@@ -88,12 +96,52 @@ const char *speedy_request_header(struct speedy_request *r, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
+/* One hex digit's value, or -1. */
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/*
+ * Query values come with their escapes (MHD has made `+` a blank). A value
+ * with a bad escape is given as it is: no check of ours lets a `%` pass.
+ */
 const char *speedy_request_query(struct speedy_request *r, const char *name)
 {
     struct exchange *x = r->inner;
+    const char *raw =
+        MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, name);
+    struct decoded *d;
+    size_t n = 0;
 
-    return MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND,
-                                       name);
+    if (raw == NULL || strchr(raw, '%') == NULL)
+        return raw;
+    d = malloc(sizeof(*d) + strlen(raw) + 1);
+    if (d == NULL)
+        abort();
+    d->next = x->decoded;
+    x->decoded = d;
+    for (const char *c = raw; *c != '\0'; c++) {
+        int byte = (unsigned char)*c;
+
+        if (byte == '%') {
+            int high = hex(c[1]), low = high < 0 ? -1 : hex(c[2]);
+
+            if (low < 0 || high * 16 + low == 0)
+                return raw;
+            byte = high * 16 + low;
+            c += 2;
+        }
+        d->text[n++] = (char)byte;
+    }
+    d->text[n] = '\0';
+    return d->text;
 }
 
 struct unknown {
@@ -139,18 +187,6 @@ void speedy_problem(struct speedy_request *r, int status, const char *code,
     speedy_buf_printf(&r->out, ",\"request_id\":\"%s\"}\n", r->request_id);
 }
 
-/* One hex digit's value, or -1. */
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /* Decodes one segment strictly. 0, or -1 (bad escape, NUL, slash, length). */
 static int segment_decode(const char *text, size_t len, char *out)
 {
@@ -176,6 +212,7 @@ static int segment_decode(const char *text, size_t len, char *out)
 /* 1: path fits the pattern; 0: it does not; -1: its segment is malformed. */
 static int path_match(const char *pattern, const char *path, char *id)
 {
+    id[0] = '\0';
     for (;;) {
         if (*pattern == '*') {
             size_t len = strcspn(path, "/");
@@ -346,12 +383,13 @@ static enum MHD_Result on_access(void *data, struct MHD_Connection *connection,
         return MHD_YES;
     }
     if (*upload_len > 0) {
-        if (x->body.len + *upload_len > conf.max_body)
-            x->too_large = 1;
+        if (x->too_large || x->body.len + *upload_len > conf.max_body)
+            x->too_large += *upload_len;
         else
             speedy_buf_add(&x->body, upload, *upload_len);
         *upload_len = 0;
-        return MHD_YES;
+        /* a body without an end is cut off instead of answered */
+        return x->too_large > BODY_DRAIN_MAX ? MHD_NO : MHD_YES;
     }
     return request_run(x, method, path);
 }
@@ -367,6 +405,12 @@ static void on_completed(void *data, struct MHD_Connection *connection,
     if (x == NULL)
         return;
     speedy_buf_free(&x->body);
+    while (x->decoded != NULL) {
+        struct decoded *next = x->decoded->next;
+
+        free(x->decoded);
+        x->decoded = next;
+    }
     free(x);
     *slot = NULL;
 }
@@ -380,37 +424,51 @@ static size_t keep_escapes(void *data, struct MHD_Connection *connection,
     return strlen(text);
 }
 
-/* A socket file may be a dead predecessor's: removed; or a living one's. */
-static int socket_open(void)
+/* What stands at the path: 0 nothing now, -1 somebody or an obstacle. */
+static int path_clear(const struct sockaddr_un *a)
 {
-    struct sockaddr_un a = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int refused;
 
     if (fd < 0)
         return -1;
-    if (snprintf(a.sun_path, sizeof(a.sun_path), "%s", socket_path) >=
-        (int)sizeof(a.sun_path)) {
-        speedy_log(SPEEDY_ERROR, "socket path too long", "path=%s",
-                   socket_path);
-        close(fd);
-        return -1;
-    }
-    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0) {
-        speedy_log(SPEEDY_ERROR, "another instance answers on the socket",
-                   "path=%s remedy=\"choose another -i\"", socket_path);
-        close(fd);
-        return -1;
-    }
+    refused = connect(fd, (const struct sockaddr *)a, sizeof(*a)) != 0 &&
+              errno == ECONNREFUSED;
     close(fd);
-    unlink(socket_path);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
+    if (access(socket_path, F_OK) != 0)
+        return 0;
+    if (refused)
+        return unlink(socket_path);
+    /* a full queue is an answer too */
+    speedy_log(SPEEDY_ERROR, "another instance answers on the socket",
+               "path=%s remedy=\"stop it, or choose another -i\"", socket_path);
+    return -1;
+}
+
+/* A socket file of a dead predecessor is removed; a living one's is not. */
+static int socket_open(void)
+{
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd;
+
+    if (snprintf(a.sun_path, sizeof(a.sun_path), "%s/%s_%d.sock",
+                 speedy_conf.http_directory, conf.role,
+                 conf.instance) >= (int)sizeof(a.sun_path)) {
+        speedy_log(SPEEDY_ERROR, "the socket's path is too long",
+                   "directory=%s remedy=\"a shorter [http] directory\"",
+                   speedy_conf.http_directory);
         return -1;
-    if (bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
+    }
+    memcpy(socket_path, a.sun_path, sizeof(socket_path));
+    if (path_clear(&a) != 0)
+        return -1;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) != 0 ||
         chmod(socket_path, 0660) != 0 || listen(fd, BACKLOG) != 0) {
-        speedy_log(SPEEDY_ERROR, "socket not opened", "path=%s why=\"%s\"",
+        speedy_log(SPEEDY_ERROR, "socket not opened", "path=%s error=%s",
                    socket_path, strerror(errno));
-        close(fd);
+        if (fd >= 0)
+            close(fd);
         return -1;
     }
     return fd;
@@ -421,8 +479,6 @@ int speedy_http_start(const struct speedy_http *given)
     int fd;
 
     conf = *given;
-    snprintf(socket_path, sizeof(socket_path), "%s/%s_%d.sock",
-             speedy_conf.http_directory, conf.role, conf.instance);
     fd = socket_open();
     if (fd < 0)
         return -1;
@@ -443,11 +499,17 @@ int speedy_http_start(const struct speedy_http *given)
     return -1;
 }
 
+static void stop(void *daemon)
+{
+    MHD_stop_daemon(daemon);
+}
+
 void speedy_http_stop(void)
 {
     if (server == NULL)
         return;
-    MHD_stop_daemon(server);
-    server = NULL;
+    /* While we still listen: later it might be a successor's. */
     unlink(socket_path);
+    speedy_bounded("http server", stop, server, STOP_MS);
+    server = NULL;
 }

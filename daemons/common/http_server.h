@@ -1,7 +1,8 @@
 /*
  * The daemons' HTTP, over libmicrohttpd on a unix socket
- * (<http.directory>/<role>_<instance>.sock, 0660). Each connection has a
- * thread of a bounded pool; bodies, headers and time are bounded. /healthz
+ * (<http.directory>/<role>_<instance>.sock, 0660). Connections are spread
+ * over a bounded pool of threads (a handler that waits lets its thread's
+ * other connections wait); bodies, headers and time are bounded. /healthz
  * (the process lives), /readyz (it can serve) and /metrics are added for
  * every daemon.
  *

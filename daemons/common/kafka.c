@@ -18,6 +18,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,8 +50,9 @@ struct speedy_consumer {
     struct topic {
         rd_kafka_topic_t *handle;
         char name[128];
-        /* said once by the broker, told once to the reader */
+        /* what the broker said of a partition for good, and if it is logged */
         rd_kafka_resp_err_t final[PARTITIONS_MAX];
+        bool logged[PARTITIONS_MAX];
     } * topic[TOPICS_MAX];
     size_t topics;
 };
@@ -356,6 +358,12 @@ int speedy_producer_partitions(struct speedy_producer *p, const char *topic,
 
 struct speedy_consumer *speedy_consumer_new(const char *client_id)
 {
+    return speedy_consumer_new_marking(client_id, NULL);
+}
+
+struct speedy_consumer *speedy_consumer_new_marking(const char *client_id,
+                                                    const char *group)
+{
     const char *const own[][2] = {{"enable.auto.commit", "false"},
                                   {"enable.auto.offset.store", "false"},
                                   {"auto.offset.reset", "error"},
@@ -363,6 +371,7 @@ struct speedy_consumer *speedy_consumer_new(const char *client_id)
                                   {"fetch.error.backoff.ms", "100"},
                                   {"queued.max.messages.kbytes", "16384"},
                                   {"enable.partition.eof", "false"},
+                                  {group == NULL ? NULL : "group.id", group},
                                   {NULL, NULL}};
     struct speedy_consumer *c = calloc(1, sizeof(*c));
     rd_kafka_conf_t *conf;
@@ -463,6 +472,7 @@ int speedy_consumer_start(struct speedy_consumer *c, const char *topic,
 
     if (t != NULL && partition >= 0 && partition < PARTITIONS_MAX) {
         t->final[partition] = RD_KAFKA_RESP_ERR_NO_ERROR;
+        t->logged[partition] = false;
         if (rd_kafka_consume_start(t->handle, partition, next) == 0)
             return 0;
         why = rd_kafka_err2str(rd_kafka_last_error());
@@ -533,8 +543,46 @@ long speedy_consumer_read(struct speedy_consumer *c, const char *topic,
     if (got > 0 || t->final[partition] == RD_KAFKA_RESP_ERR_NO_ERROR)
         return got;
     *error = t->final[partition];
-    speedy_log(SPEEDY_ALARM, "kafka partition cannot be read",
-               "topic=%s partition=%d error=%s", topic, partition,
-               rd_kafka_err2name(*error));
+    if (!t->logged[partition])
+        speedy_log(SPEEDY_ALARM, "kafka partition cannot be read",
+                   "topic=%s partition=%d error=%s", topic, partition,
+                   rd_kafka_err2name(*error));
+    t->logged[partition] = true;
     return -1;
+}
+
+static rd_kafka_topic_partition_list_t *one(const char *topic, int partition,
+                                            int64_t offset)
+{
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new(1);
+
+    rd_kafka_topic_partition_list_add(list, topic, partition)->offset = offset;
+    return list;
+}
+
+int speedy_consumer_commit(struct speedy_consumer *c, const char *topic,
+                           int partition, int64_t offset)
+{
+    rd_kafka_topic_partition_list_t *list = one(topic, partition, offset);
+    rd_kafka_resp_err_t err = rd_kafka_commit(c->rk, list, 1);
+
+    rd_kafka_topic_partition_list_destroy(list);
+    return err == RD_KAFKA_RESP_ERR_NO_ERROR ? 0 : -1;
+}
+
+int speedy_consumer_committed(struct speedy_consumer *c, const char *topic,
+                              int partition, long timeout_ms, int64_t *offset)
+{
+    rd_kafka_topic_partition_list_t *list = one(topic, partition, -1);
+    rd_kafka_resp_err_t err = rd_kafka_committed(c->rk, list, (int)timeout_ms);
+    int rc = -1;
+
+    if (err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+        list->elems[0].err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        *offset = list->elems[0].offset < 0 ? -1 : list->elems[0].offset;
+        rc = 0;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    return rc;
 }

@@ -51,6 +51,9 @@ int speedy_producer_partitions(struct speedy_producer *p, const char *topic,
 struct speedy_consumer;
 /* auto.offset.reset=error; properties as above. NULL after logging. */
 struct speedy_consumer *speedy_consumer_new(const char *client_id);
+/* As above; `group` is where speedy_consumer_commit leaves its marks. */
+struct speedy_consumer *speedy_consumer_new_marking(const char *client_id,
+                                                    const char *group);
 void speedy_consumer_free(struct speedy_consumer *c); /* bounded */
 int speedy_consumer_partitions(struct speedy_consumer *c, const char *topic,
                                long timeout_ms);
@@ -72,5 +75,16 @@ int speedy_consumer_stop(struct speedy_consumer *c, const char *topic,
 long speedy_consumer_read(struct speedy_consumer *c, const char *topic,
                           int partition, rd_kafka_message_t **out, size_t max,
                           long timeout_ms, rd_kafka_resp_err_t *error);
+
+/*
+ * The group's mark for a partition: the offset that was stored in MySQL some
+ * time ago. Nothing is read from there; a mark ahead of MySQL tells that a
+ * backup was restored. commit only sends; committed waits, *offset is -1 when
+ * there is no mark. 0 or -1.
+ */
+int speedy_consumer_commit(struct speedy_consumer *c, const char *topic,
+                           int partition, int64_t offset);
+int speedy_consumer_committed(struct speedy_consumer *c, const char *topic,
+                              int partition, long timeout_ms, int64_t *offset);
 
 #endif

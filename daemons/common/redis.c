@@ -5,7 +5,9 @@
  */
 #include "redis.h"
 
+#include <errno.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,7 +28,8 @@ struct speedy_redis {
     char run_id[41];
     int64_t retry_at; /* boot time before which nobody knocks */
     long backoff;
-    bool complained; /* one line an outage */
+    bool complained;       /* one line an outage */
+    int64_t complained_at; /* of a script's error */
 };
 
 struct speedy_redis *speedy_redis_new(void)
@@ -69,12 +72,35 @@ const char *speedy_redis_run_id(const struct speedy_redis *rc)
     return rc->run_id;
 }
 
+/* hiredis names a time-out by the errno of a non-blocking read. */
+static const char *reason(const redisContext *c)
+{
+    if (c->err == REDIS_ERR_IO && errno == EAGAIN)
+        return "time-out";
+    return c->errstr;
+}
+
+/*
+ * Servers that cannot do their work at this address: the next connection may
+ * find another one there, or the same one healed.
+ */
+static bool is_unfit(const redisReply *r)
+{
+    static const char *const words[] = {"LOADING", "NOAUTH", "READONLY",
+                                        "MASTERDOWN", NULL};
+
+    for (size_t i = 0; r->type == REDIS_REPLY_ERROR && words[i] != NULL; i++) {
+        if (strncmp(r->str, words[i], strlen(words[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Drops the connection, says so once an outage, and sets the back-off. */
 static void fail(struct speedy_redis *rc, const char *step, const char *why)
 {
     if (!rc->complained)
-        speedy_log(SPEEDY_WARN, "redis is away", "step=\"%s\" why=\"%s\"", step,
-                   why);
+        speedy_log(SPEEDY_WARN, "redis is away", "step=%s error=%s", step, why);
     rc->complained = true;
     speedy_redis_drop(rc);
     rc->backoff = rc->backoff == 0 ? BACKOFF_FIRST_MS : rc->backoff * 2;
@@ -148,7 +174,7 @@ int speedy_redis_ready(struct speedy_redis *rc)
         return -1;
     rc->c = dial();
     if (rc->c == NULL || rc->c->err != 0) {
-        fail(rc, "connect", rc->c == NULL ? "memory" : rc->c->errstr);
+        fail(rc, "connect", rc->c == NULL ? "memory" : reason(rc->c));
         return -1;
     }
     if (authenticate(rc) != 0) {
@@ -187,10 +213,8 @@ void speedy_args_free(struct speedy_args *a)
 static void *grow(void *p, size_t n)
 {
     p = realloc(p, n);
-    if (p == NULL) {
-        speedy_log(SPEEDY_ERROR, "out of memory", "");
+    if (p == NULL)
         abort();
-    }
     return p;
 }
 
@@ -231,22 +255,28 @@ redisReply *speedy_redis_command(struct speedy_redis *rc,
     if (speedy_redis_ready(rc) != 0)
         return NULL;
     reply = redisCommandArgv(rc->c, (int)a->count, a->at, a->len);
-    if (reply == NULL)
-        fail(rc, a->at[0], rc->c->errstr);
+    if (reply == NULL) {
+        fail(rc, a->at[0], reason(rc->c));
+    } else if (is_unfit(reply)) {
+        fail(rc, a->at[0], reply->str);
+        freeReplyObject(reply);
+        reply = NULL;
+    }
     return reply;
 }
 
+/* Scripts are shared by all threads; each has a connection of its own. */
 static void script_digest(struct speedy_script *script)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     unsigned char sum[SHA_DIGEST_LENGTH];
-    char sha[41];
 
-    if (script->sha[40 - 1] != '\0')
-        return;
-    SHA1((const unsigned char *)script->text, strlen(script->text), sum);
-    speedy_hex(sum, sizeof(sum), sha);
-    /* threads may race here: they write the same bytes */
-    memcpy(script->sha, sha, sizeof(sha));
+    pthread_mutex_lock(&lock);
+    if (script->sha[0] == '\0') {
+        SHA1((const unsigned char *)script->text, strlen(script->text), sum);
+        speedy_hex(sum, sizeof(sum), script->sha);
+    }
+    pthread_mutex_unlock(&lock);
 }
 
 /* EVALSHA or EVAL in front of keys and arguments, appended to the output. */
@@ -272,39 +302,60 @@ static bool is_noscript(const redisReply *r)
     return r->type == REDIS_REPLY_ERROR && strncmp(r->str, "NOSCRIPT", 8) == 0;
 }
 
+/* One line a second: a batch of thousands may fail for one reason. */
+static void script_complain(struct speedy_redis *rc,
+                            const struct speedy_script *script, const char *why)
+{
+    int64_t now = speedy_now_boot();
+
+    if (rc->complained_at != 0 && now - rc->complained_at < 1000)
+        return;
+    rc->complained_at = now;
+    speedy_log(SPEEDY_ERROR, "redis script failed", "script=%s error=%s",
+               script->name, why);
+}
+
 /* Reads one reply; an error reply is logged and becomes NULL. -1: lost. */
 static int reply_read(struct speedy_redis *rc, struct speedy_script *script,
                       redisReply **out, bool *noscript)
 {
     void *reply = NULL;
+    bool unfit;
 
     *out = NULL;
-    if (redisGetReply(rc->c, &reply) != REDIS_OK || reply == NULL)
+    if (redisGetReply(rc->c, &reply) != REDIS_OK || reply == NULL) {
+        fail(rc, script->name, reason(rc->c));
         return -1;
+    }
     *out = reply;
     *noscript = is_noscript(*out);
     if ((*out)->type != REDIS_REPLY_ERROR)
         return 0;
-    if (!*noscript)
-        speedy_log(SPEEDY_ERROR, "redis script failed", "script=%s why=\"%s\"",
-                   script->name, (*out)->str);
+    unfit = is_unfit(*out);
+    if (unfit)
+        fail(rc, script->name, (*out)->str);
+    else if (!*noscript)
+        script_complain(rc, script, (*out)->str);
     freeReplyObject(*out);
     *out = NULL;
-    return 0;
+    return unfit ? -1 : 0;
 }
 
 static int scripts_round(struct speedy_redis *rc, struct speedy_script *script,
                          size_t keys, const struct speedy_args *a, size_t n,
                          redisReply **replies, bool *again, bool by_text)
 {
-    const char *command = by_text ? "EVAL" : "EVALSHA";
-    const char *body = by_text ? script->text : script->sha;
-
     for (size_t i = 0; i < n; i++) {
         if (!again[i])
             continue;
-        if (script_append(rc, command, body, keys, &a[i]) != 0)
+        /* the first call by text makes the digest known to the next */
+        if (script_append(rc, by_text ? "EVAL" : "EVALSHA",
+                          by_text ? script->text : script->sha, keys,
+                          &a[i]) != 0) {
+            fail(rc, script->name, reason(rc->c));
             return -1;
+        }
+        by_text = false;
     }
     for (size_t i = 0; i < n; i++) {
         if (!again[i])
@@ -345,7 +396,6 @@ lost:
         replies[i] = NULL;
     }
     free(again);
-    fail(rc, script->name, rc->c->errstr);
     return -1;
 }
 
