@@ -27,7 +27,8 @@ demo_is_open() {
 }
 
 demo_print() {
-    local prefix=''
+    local prefix='' dev=$ROOT/dev
+    [ "$PWD" != "$ROOT" ] || dev=./dev
     [ -z "${SPEEDY_DEV_DIR:-}" ] || prefix="SPEEDY_DEV_DIR=$DEV "
     [ -z "${SPEEDY_BUILD:-}" ] || prefix+="SPEEDY_BUILD=$BUILD "
     cat <<EOF
@@ -42,7 +43,7 @@ EOF
 
 Buy a pair (paste it):
 
-  TOKEN=\$(${prefix}$ROOT/dev ctl token --user alice --role USER)
+  TOKEN=\$(${prefix}$dev ctl token --user alice --role USER)
   curl -si http://127.0.0.1:$PORT_SHOP/api/v1/sales/demo/orders \\
     -H "Authorization: Bearer \$TOKEN" -H "Idempotency-Key: my-first-order" \\
     -H "Content-Type: application/json" -d '{"variant": "270", "quantity": 1}'
@@ -50,7 +51,7 @@ Buy a pair (paste it):
 and see the order, or all of alice's:
 
   curl -s http://127.0.0.1:$PORT_SHOP/api/v1/orders -H "Authorization: Bearer \$TOKEN" | jq
-  ${prefix}$ROOT/dev ctl sale show demo
+  ${prefix}$dev ctl sale show demo
 
 EOF
 }

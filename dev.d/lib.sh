@@ -3,6 +3,7 @@
 
 DEV=${SPEEDY_DEV_DIR:-$ROOT/.dev}
 case $DEV in /*) ;; *) DEV=$PWD/$DEV ;; esac
+DEV=${DEV%/}
 BUILD=${SPEEDY_BUILD:-build}
 case $BUILD in /*) ;; *) BUILD=$ROOT/$BUILD ;; esac
 

@@ -26,7 +26,7 @@ aclfile $DEV/etc/redis.acl
 databases 1
 save ""
 appendonly no
-maxmemory 512mb
+maxmemory 2gb
 maxmemory-policy noeviction
 # A RENAME over a big key (a rebuild) must not stop the server to free it.
 lazyfree-lazy-server-del yes

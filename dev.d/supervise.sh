@@ -27,6 +27,11 @@ supervisor_runs() {
 }
 
 supervisor_start() {
+    local files
+    # Thousands of shoppers are thousands of sockets; Debian starts with 1024.
+    files=$(ulimit -Hn)
+    if [ "$files" = unlimited ] || [ "$files" -gt 65536 ]; then files=65536; fi
+    ulimit -Sn "$files"
     # A session of its own: Ctrl-C at the terminal must reach only us, or it
     # would stop Redis and MariaDB before the daemons.
     (
