@@ -120,7 +120,8 @@ it (Speedy::FaultProxy; pairs have these names). The unix sockets are moved and
 the proxy listens in their place; connections that stand are cut, so that all
 goes through it. For Kafka the broker is restarted with a second listener, and
 nginx and the daemons are pointed at the proxy. Redis and MariaDB, when they
-are started again, take their socket back: C<proxy> once more after that.
+are started again, take their socket back: C<proxy> once more after that. A
+further call keeps what earlier ones named, and starts a new proxy in C<pass>.
 
 =item edit(FILE, sub { ... })
 
@@ -460,6 +461,9 @@ sub proxy {
     my ($self, @names) = @_;
     my $e = $self->env;
     my %pairs;
+    # What goes through the proxy already stays with it.
+    $self->{proxied}{$_} = 1 for @names;
+    @names = sort keys %{ $self->{proxied} };
     $self->{proxy}->stop if $self->{proxy};
 
     my %socket = (redis => $e->{REDIS_SOCKET}, mysql => $e->{MYSQL_SOCKET});

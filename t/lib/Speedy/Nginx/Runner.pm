@@ -284,7 +284,7 @@ sub tail {
 sub complain {
     my ($name, @bad) = @_;
     return if !@bad;
-    fail("$name - nginx has nothing to complain of");
+    fail("after $name - nginx has nothing to complain of");
     diag($_) for @bad;
     keep_temp_dir(server_root());
     return;
@@ -292,7 +292,8 @@ sub complain {
 
 sub stop_server {
     my ($name) = @_;
-    complain($name, $server->stop) if $server && $server->pid;
+    complain($server->{served} // $name, $server->stop)
+        if $server && $server->pid;
     return;
 }
 
@@ -318,6 +319,7 @@ sub ensure_server {
         }
     }
     $server->allow(patterns(scalar $block->error_log));
+    $server->{served} = $name;
     return 1;
 }
 
