@@ -1,5 +1,5 @@
 # Ports of a stack: chosen once, remembered in its directory, so that a restart
-# keeps the addresses. The usual port is taken if it is free.
+# keeps the addresses.
 # shellcheck shell=bash
 
 # name, usual port
@@ -52,6 +52,9 @@ ports_choose() {
     : >"$DEV/ports.new"
     while read -r name usual; do
         declare -n remembered=PORT_$name
+        # The usual ports are left to the checkout's own stack: a test that
+        # runs beside it must not move its addresses.
+        [ "$DEV" = "$ROOT/.dev" ] || usual=$(ports_random)
         wanted=${remembered:-$usual}
         if ports_claim "$wanted"; then
             port=$wanted
