@@ -34,6 +34,8 @@ ports_random() {
     local port i
     for ((i = 0; i < 200; i++)); do
         port=$((20000 + RANDOM % 12000))
+        # Our own claim would not refuse us the same port for a second name.
+        ! grep -q "=$port\$" "$DEV/ports.new" || continue
         if ports_claim "$port"; then
             echo "$port"
             return
@@ -54,9 +56,10 @@ ports_choose() {
         declare -n remembered=PORT_$name
         # The usual ports are left to the checkout's own stack: a test that
         # runs beside it must not move its addresses.
-        [ "$DEV" = "$ROOT/.dev" ] || usual=$(ports_random)
         wanted=${remembered:-$usual}
-        if ports_claim "$wanted"; then
+        if [ -z "${remembered:-}" ] && [ "$DEV" != "$ROOT/.dev" ]; then
+            port=$(ports_random)
+        elif ports_claim "$wanted"; then
             port=$wanted
         else
             port=$(ports_random)
