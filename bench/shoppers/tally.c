@@ -77,17 +77,22 @@ static double tally_cpu(void)
 static void tally_histogram(const struct histogram *h, const char *name,
                             bool json)
 {
-    const char *form =
-        json ? ",\"%s\":{\"count\":%" PRIu64 ",\"mean\":%.3f,\"p50\":%.3f,"
-               "\"p90\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f}"
-             : "%-20s n %-9" PRIu64 " mean %.3f  p50 %.3f  p90 %.3f  p99 %.3f"
-               "  p99.9 %.3f  max %.3f\n";
+    double mean = h->count ? tally_ms(h->sum) / (double)h->count : 0;
+    double p50 = tally_ms(histogram_at(h, 0.5));
+    double p90 = tally_ms(histogram_at(h, 0.9));
+    double p99 = tally_ms(histogram_at(h, 0.99));
+    double p999 = tally_ms(histogram_at(h, 0.999));
+    double max = tally_ms(h->max);
 
-    printf(form, name, h->count,
-           h->count ? tally_ms(h->sum) / (double)h->count : 0.0,
-           tally_ms(histogram_at(h, 0.5)), tally_ms(histogram_at(h, 0.9)),
-           tally_ms(histogram_at(h, 0.99)), tally_ms(histogram_at(h, 0.999)),
-           tally_ms(h->max));
+    if (json) {
+        printf(",\"%s\":{\"count\":%" PRIu64 ",\"mean\":%.3f,\"p50\":%.3f,"
+               "\"p90\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f}",
+               name, h->count, mean, p50, p90, p99, p999, max);
+        return;
+    }
+    printf("%-20s n %-9" PRIu64 " mean %.3f  p50 %.3f  p90 %.3f  p99 %.3f"
+           "  p99.9 %.3f  max %.3f\n",
+           name, h->count, mean, p50, p90, p99, p999, max);
 }
 
 static void tally_table(const struct tally_count *table, unsigned n,

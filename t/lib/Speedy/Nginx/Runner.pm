@@ -33,7 +33,6 @@ sub export_to {
     no strict 'refs';
     *{"${caller}::$_"} = \&{$_} for @EXPORT_RUNNER,
         grep { /^\w+$/ && defined &{$_} } @Test::Base::EXPORT;
-    *{"${caller}::TODO"} = \$Speedy::Nginx::Runner::TODO;
     plan(@args) if @args;
     return;
 }
