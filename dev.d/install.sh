@@ -12,6 +12,7 @@ PACKAGES_BUILD=(
     libmariadb-dev libmariadb-dev-compat libyajl-dev libjwt-dev
     libcurl4-openssl-dev libmicrohttpd-dev libssl-dev libargon2-dev
 )
+# shellcheck disable=SC2034 # used in check.sh
 PACKAGES_TEST=(
     libcmocka-dev perl libtest-base-perl libtext-diff-perl
     liblist-moreutils-perl libwww-perl libtest-longstring-perl

@@ -47,7 +47,7 @@ ports_random() {
 ports_choose() {
     local name usual wanted port lock changed=''
     PORT_CLAIMS=${TMPDIR:-/tmp}/speedy-ports-$(id -u)
-    mkdir -p -m 700 "$PORT_CLAIMS"
+    (umask 077 && mkdir -p "$PORT_CLAIMS")
     exec {lock}>"$PORT_CLAIMS/lock"
     flock -w 10 "$lock" || die "$PORT_CLAIMS/lock is held by somebody else"
     ports_load
@@ -75,5 +75,6 @@ ports_choose() {
 }
 
 ports_load() {
+    # shellcheck disable=SC1091
     [ ! -f "$DEV/ports" ] || . "$DEV/ports"
 }

@@ -106,6 +106,7 @@ stack_foreground() {
     say 'The shop was stopped.'
 }
 
+# shellcheck disable=SC2120
 stack_down() {
     local since
     [ $# -eq 0 ] || usage_error "down: unknown option $1"
