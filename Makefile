@@ -101,10 +101,13 @@ $(MODULE): $(NGX_B)/Makefile $(NGX_FILES) $(B)/gen/speedy_lua.h \
 
 # Units: t/unit/<what>/x_test.c with every other file of its folder, the two
 # libraries, and the objects of the role of that name but its main.
+helpers = $(filter-out %_test.o,$(call objects,$(1)))
 define unit
 $(B)/unit/$(1)_test: $(B)/obj/t/unit/$(1)_test.o \
-		$(call objects,t/unit/common) \
-		$(filter-out %/main.o,$(call objects,daemons/$(dir $(1)))) \
+		$(sort $(call helpers,t/unit/common) \
+			$(call helpers,t/unit/$(patsubst %/,%,$(dir $(1))))) \
+		$(filter-out %/main.o,$(if $(filter common/ shop/,$(dir $(1))),,\
+			$(call objects,daemons/$(patsubst %/,%,$(dir $(1)))))) \
 		$(B)/libshop.a $(B)/libcommon.a
 	@mkdir -p $$(@D)
 	$(Q)echo "  LINK $$@"; $(CC) $(ALL_LDFLAGS) -o $$@ $$(filter-out %_test.o,$$^) \

@@ -230,7 +230,8 @@ struct rig_reply rig_reserve(const char *user, int64_t quantity, unsigned order,
             r->element[i]->len < 16)
             out.number[i - 1] = number(r->element[i]);
     }
-    id = strcmp(out.code, "LIMIT") == 0 ? r->element[3] : r->element[1 % r->elements];
+    id = strcmp(out.code, "LIMIT") == 0 ? r->element[3]
+                                        : r->element[1 % r->elements];
     if (id->type == REDIS_REPLY_STRING && id->len == 16) {
         memcpy(out.id, id->str, 16);
         out.has_id = 1;
@@ -310,4 +311,25 @@ struct rig_sums rig_snapshot(void)
     out.orphans = r->element[5]->integer;
     out.differ = r->element[6]->integer;
     return out;
+}
+
+int rig_start(void **state)
+{
+    (void)state;
+    if (servers_redis_start() != 0)
+        return -1;
+    rig = speedy_redis_new();
+    speedy_keys_make(&rig_keys, RIG_SALE);
+    return rig == NULL ? -1 : speedy_redis_ready(rig);
+}
+
+int rig_stop(void **state)
+{
+    (void)state;
+    freeReplyObject(last);
+    last = NULL;
+    speedy_args_free(&args);
+    speedy_redis_free(rig);
+    servers_stop();
+    return 0;
 }
