@@ -110,8 +110,9 @@ $(B)/unit/$(1)_test: $(B)/obj/t/unit/$(1)_test.o \
 			$(call objects,daemons/$(patsubst %/,%,$(dir $(1)))))) \
 		$(B)/libshop.a $(B)/libcommon.a
 	@mkdir -p $$(@D)
-	$(Q)echo "  LINK $$@"; $(CC) $(ALL_LDFLAGS) -o $$@ $$(filter-out %_test.o,$$^) \
-		$(B)/obj/t/unit/$(1)_test.o -lcmocka $(ALL_LIBS)
+	$(Q)echo "  LINK $$@"; $(CC) $(ALL_LDFLAGS) -o $$@ \
+		$(B)/obj/t/unit/$(1)_test.o $$(filter-out %_test.o,$$^) \
+		-lcmocka $(ALL_LIBS)
 endef
 $(foreach t,$(patsubst t/unit/%_test.c,%,$(UNIT_SOURCES)),\
 	$(eval $(call unit,$(t))))
