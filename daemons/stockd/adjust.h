@@ -1,0 +1,24 @@
+/*
+ * Stock changes: the decision about one row of stock_adjustments.
+ */
+#ifndef SPEEDY_STOCKD_ADJUST_H
+#define SPEEDY_STOCKD_ADJUST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum stockd_adjust_step {
+    STOCKD_ADJUST_RAISE,  /* run raise, then DONE */
+    STOCKD_ADJUST_LOWER,  /* take, transaction, drop */
+    STOCKD_ADJUST_DROP,   /* the total is lowered: drop, then DONE */
+    STOCKD_ADJUST_DONE,   /* nothing to do in Redis: DONE */
+    STOCKD_ADJUST_REFUSE, /* nothing was taken: REFUSED */
+    STOCKD_ADJUST_VOID    /* an intent of a ledger that is gone */
+};
+
+/* raise: kind; lowered: the row is LOWERED, else OPEN. */
+enum stockd_adjust_step stockd_adjust_decide(bool raise, bool lowered,
+                                             bool archived, int64_t epoch,
+                                             int64_t variant_epoch);
+
+#endif
