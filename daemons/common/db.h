@@ -115,6 +115,11 @@ int speedy_db_query_many(struct speedy_db *db, const char *head,
                                     size_t cols),
                          void *data);
 
+/* Powers of two for the above: the greatest within n, the least that holds n;
+ * n at least 1. */
+size_t speedy_db_chunk(size_t n);
+size_t speedy_db_padded(size_t n);
+
 /*
  * Runs trusted text of one or more statements separated by `;` at line ends
  * (migrations, grants). -1 after logging the number of the failing one.

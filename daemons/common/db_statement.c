@@ -268,6 +268,24 @@ int speedy_db_query_many(struct speedy_db *db, const char *head,
                       row, data);
 }
 
+size_t speedy_db_chunk(size_t n)
+{
+    size_t power = 1;
+
+    while (power * 2 <= n)
+        power *= 2;
+    return power;
+}
+
+size_t speedy_db_padded(size_t n)
+{
+    size_t power = 1;
+
+    while (power < n)
+        power *= 2;
+    return power;
+}
+
 int64_t speedy_db_insert_id(struct speedy_db *db)
 {
     return db->my != NULL ? (int64_t)mysql_insert_id(db->my) : 0;

@@ -40,24 +40,6 @@ void orderd_rows_free(struct orderd_rows *rows)
     free(rows);
 }
 
-static size_t power_up(size_t n)
-{
-    size_t p = 1;
-
-    while (p < n)
-        p *= 2;
-    return p;
-}
-
-static size_t power_down(size_t n)
-{
-    size_t p = 1;
-
-    while (p * 2 <= n)
-        p *= 2;
-    return p;
-}
-
 static int on_known(void *data, const struct speedy_db_value *col, size_t cols)
 {
     struct orderd_apply *a = data;
@@ -72,7 +54,7 @@ static int on_known(void *data, const struct speedy_db_value *col, size_t cols)
 
 int orderd_rows_known(struct orderd_apply *a)
 {
-    size_t n = power_up(a->order_count);
+    size_t n = speedy_db_padded(a->order_count);
     struct speedy_db_value *v = a->rows->values;
 
     if (a->order_count == 0)
@@ -199,7 +181,7 @@ int orderd_rows_orders(struct orderd_apply *a)
     for (size_t i = 0; i < kept; i += n) {
         int rc;
 
-        n = power_down(kept - i);
+        n = speedy_db_chunk(kept - i);
         rc = insert_orders(a, &a->orders[i], n);
         if (rc == SPEEDY_DB_OK)
             rc = insert_events(a, &a->orders[i], n);

@@ -10,22 +10,13 @@
 
 #define DUE_STATES "state IN ('PENDING_PAYMENT', 'PAY_READY', 'PAY_FAILED')"
 
-static size_t power_up(size_t n)
-{
-    size_t p = 1;
-
-    while (p < n)
-        p *= 2;
-    return p;
-}
-
 /* The ids put aside, filled up to a power of two (one impossible id at the
  * least). Returns how many. */
 static size_t aside_values(const struct schedd_expire *x,
                            struct speedy_db_value *v)
 {
     static const unsigned char none[16];
-    size_t n = power_up(x->aside_count);
+    size_t n = speedy_db_padded(x->aside_count);
 
     for (size_t i = 0; i < n; i++) {
         const void *id = x->aside_count == 0  ? none
@@ -133,10 +124,7 @@ static bool moves_alike(const struct schedd_due *a, const struct schedd_due *b)
            strcmp(a->state, b->state) == 0;
 }
 
-/*
- * Moves the orders that are like due[first] and come after it. Each id that
- * was moved before is left alone: its version is another by now.
- */
+/* Moves due[first] and the later orders that are like it. */
 static int move_alike(struct schedd_expire *x, size_t first, bool *done)
 {
     static const char immediate[] =
@@ -162,7 +150,7 @@ static int move_alike(struct schedd_expire *x, size_t first, bool *done)
         done[i] = true;
         v[2 + n++] = DB_BYTES(x->due[i].id, 16);
     }
-    size = power_up(n);
+    size = speedy_db_padded(n);
     for (size_t i = n; i < size; i++)
         v[2 + i] = v[2];
     rc = speedy_db_exec_many(x->db, like->withhold ? withhold : immediate, "?",
@@ -240,15 +228,6 @@ int schedd_rows_units(struct schedd_expire *x)
     return SPEEDY_DB_OK;
 }
 
-static size_t power_down(size_t n)
-{
-    size_t p = 1;
-
-    while (p * 2 <= n)
-        p *= 2;
-    return p;
-}
-
 static int insert(struct schedd_expire *x, const char *head, const char *group,
                   const struct speedy_db_value *v, size_t rows, size_t columns)
 {
@@ -257,7 +236,7 @@ static int insert(struct schedd_expire *x, const char *head, const char *group,
     for (size_t i = 0; i < rows; i += n) {
         int rc;
 
-        n = power_down(rows - i);
+        n = speedy_db_chunk(rows - i);
         rc = speedy_db_exec_many(x->db, head, group, n, "", &v[i * columns],
                                  n * columns, NULL);
         if (rc != SPEEDY_DB_OK)
