@@ -58,6 +58,12 @@ static const struct ctl_option migrate_options[] = {
     {"dry-run", NULL, "say what would run"},
     {"wait", "TIME", "for another migration to end (default 5s)"},
     {NULL, NULL, NULL}};
+static const struct ctl_option audit_options[] = {
+    {"client-log", "FILE", "answers seen by clients; repeatable"},
+    {"sale", "ID", "judge this sale only"},
+    {"wait", "TIME", "for quiescence (default 20s)"},
+    {"skip-kafka", NULL, "do not read the topic again (I6)"},
+    {NULL, NULL, NULL}};
 static const struct ctl_option states_options[] = {
     {"markdown", NULL, "as a table for the docs"}, {NULL, NULL, NULL}};
 
@@ -89,6 +95,7 @@ static const struct ctl_command commands[] = {
      "makes withheld units sellable", ctl_sale_release},
     {"sale extend-holds", "SALE TIME", 2, 2, NULL,
      "adds time to pay to every unpaid order", ctl_sale_extend_holds},
+    {"sale report", "SALE", 1, 1, NULL, "what came of it", ctl_sale_report},
     {"order show", "ID", 1, 1, NULL, "one order, all that is known of it",
      ctl_order_show},
     {"order list", "", 0, 0, list_options, "the latest orders",
@@ -103,6 +110,10 @@ static const struct ctl_command commands[] = {
      "marks it as resolved; needs --reason", ctl_dead_letter_dismiss},
     {"migrate", "", 0, 0, migrate_options, "brings the schema forward",
      ctl_migrate},
+    {"audit", "[FILE …]", 0, CTL_ARGS_MAX, audit_options,
+     "checks every invariant, one a line", ctl_audit},
+    {"doctor", "", 0, 0, NULL, "checks machine and configuration",
+     ctl_doctor},
     {"states", "", 0, 0, states_options, "the moves that an order can make",
      ctl_states},
     {NULL, NULL, 0, 0, NULL, NULL, NULL}};
