@@ -88,6 +88,16 @@ int64_t rig_number(const char *command, const char *key, const char *arg)
     return n;
 }
 
+void rig_set(const char *key, const char *field, const char *value)
+{
+    speedy_args_reset(&args);
+    speedy_args_text(&args, "HSET");
+    speedy_args_text(&args, key);
+    speedy_args_text(&args, field);
+    speedy_args_text(&args, value);
+    freeReplyObject(speedy_redis_command(rig, &args));
+}
+
 const char *rig_fence(int64_t token, const char *nonce)
 {
     speedy_args_reset(&args);

@@ -58,5 +58,6 @@ struct rig_sums {
 struct rig_sums rig_snapshot(void);
 /* One command with text arguments; its integer reply. */
 int64_t rig_number(const char *command, const char *key, const char *arg);
+void rig_set(const char *key, const char *field, const char *value);
 
 #endif

@@ -164,9 +164,14 @@ static void units_that_come_back_onto_zero_cool_down(void **state)
     while (strcmp(r.code, "COOLING") == 0 && tries++ < 10000000)
         r = rig_reserve("u2", 1, 2, 2, 1);
     assert_code(r.code, "RESERVED");
-    /* a mark in the future (a clock that stepped back) blocks nobody */
+}
+
+static void a_cool_down_in_the_future_blocks_nobody(void **state)
+{
+    (void)state;
     rig_open(5, 1, 1);
-    rig_number("HSET", rig_keys.stock, "x"); /* arity error is no matter */
+    rig_set(rig_keys.stock, "cool:v", "9000000000000");
+    assert_code(rig_reserve("u1", 1, 1, 1, 1).code, "RESERVED");
 }
 
 static void an_older_leader_is_refused(void **state)
@@ -318,6 +323,7 @@ int main(void)
         cmocka_unit_test(a_release_lowers_and_never_raises),
         cmocka_unit_test(a_release_waits_for_its_ledger),
         cmocka_unit_test(units_that_come_back_onto_zero_cool_down),
+        cmocka_unit_test(a_cool_down_in_the_future_blocks_nobody),
         cmocka_unit_test(an_older_leader_is_refused),
         cmocka_unit_test(a_late_load_finds_another_fence),
         cmocka_unit_test(nothing_renews_what_is_not_loaded),
