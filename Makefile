@@ -86,8 +86,8 @@ $(NGX_B)/Makefile: config $(FLAGS_FILE) $(B)/gen/file-list
 	$(Q)echo "  CONF nginx module"; cd $(NGX_SRC) && bash -c '. ./conf_flags && ./configure \
 		"$${NGX_CONF_FLAGS[@]}" --with-cc-opt="$(NGX_OPT)" \
 		--with-ld-opt="$(SANFLAGS)" --add-dynamic-module=$(CURDIR) \
-		--builddir=$(NGX_B)' > $(B)/configure.log \
-		|| { cat $(B)/configure.log; exit 1; }
+		--builddir=$(NGX_B)' > $(abspath $(B))/configure.log \
+		|| { cat $(abspath $(B))/configure.log; exit 1; }
 
 $(shell echo '$(sort $(NGX_FILES))' | cmp -s - $(B)/gen/file-list \
 	|| echo '$(sort $(NGX_FILES))' > $(B)/gen/file-list)

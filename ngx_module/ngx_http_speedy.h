@@ -1,0 +1,618 @@
+/*
+ * The private header of ngx_http_speedy_module. One worker is one thread:
+ * unless a comment says so, every function here is called on it, and nothing
+ * is called back from another thread.
+ *
+ *   conf      directives → configuration, read-only once workers run
+ *   auth      access phase: token → user and role, or 401 / 403
+ *   purchase  content handler: checks, zone, then a job
+ *   job       reserve → produce → ack, apart from the request
+ *   redis     one pipelined connection a worker;  kafka  one producer a worker
+ *   zone      memory shared by the workers: sales, counters, workers' gauges
+ *   probe     keeps the zone's picture of a sale fresh
+ */
+#ifndef NGX_HTTP_SPEEDY_H
+#define NGX_HTTP_SPEEDY_H
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_http.h>
+
+#include <names.h>
+
+
+#define NGX_HTTP_SPEEDY_ORDER_LEN      16
+#define NGX_HTTP_SPEEDY_UUID_LEN       36
+#define NGX_HTTP_SPEEDY_RUN_ID_LEN     40
+#define NGX_HTTP_SPEEDY_TIME_LEN       29   /* 2026-01-31T14:00:00.000+09:00 */
+#define NGX_HTTP_SPEEDY_BODY_MAX       4096
+#define NGX_HTTP_SPEEDY_QUANTITY_MAX   1000000
+
+
+/* An id of 1..40 of [A-Za-z0-9_-], by value: no lifetime to think of. */
+
+typedef struct {
+    u_char                      data[SPEEDY_ID_MAX];
+    u_char                      len;
+} ngx_http_speedy_id_t;
+
+
+/*
+ * Every problem answer: NAME, status, code, title. `accepted` and `replayed`
+ * are counted with them but are no problems.
+ */
+
+#define NGX_HTTP_SPEEDY_CODES(X)                                              \
+    X(ACCEPTED, 202, "accepted", "Accepted")                                  \
+    X(REPLAYED, 202, "replayed", "Accepted before")                           \
+    X(INVALID_JSON, 400, "invalid_json", "The body is not valid JSON")        \
+    X(INVALID_QUANTITY, 400, "invalid_quantity",                              \
+      "The quantity must be a whole number from 1 to the limit of the sale")  \
+    X(INVALID_VARIANT, 400, "invalid_variant",                                \
+      "The variant must be an id")                                            \
+    X(UNKNOWN_FIELD, 400, "unknown_field", "The body has an unknown member")  \
+    X(DUPLICATE_FIELD, 400, "duplicate_field",                                \
+      "The body has a member twice")                                          \
+    X(KEY_MISSING, 400, "idempotency_key_missing",                            \
+      "The header Idempotency-Key is required")                               \
+    X(KEY_INVALID, 400, "idempotency_key_invalid",                            \
+      "Idempotency-Key must be 1 to 255 printable ASCII characters, once")    \
+    X(TOKEN_MISSING, 401, "token_missing", "An access token is required")     \
+    X(TOKEN_INVALID, 401, "token_invalid", "The access token is not valid")   \
+    X(TOKEN_EXPIRED, 401, "token_expired", "The access token has expired")    \
+    X(ROLE_REQUIRED, 403, "role_required",                                    \
+      "This needs another role than the token's")                             \
+    X(SALE_NOT_FOUND, 404, "sale_not_found", "There is no such sale")         \
+    X(VARIANT_NOT_FOUND, 404, "variant_not_found",                            \
+      "The sale has no such variant")                                         \
+    X(METHOD_NOT_ALLOWED, 405, "method_not_allowed",                          \
+      "The method is not allowed here")                                       \
+    X(SALE_NOT_OPEN, 409, "sale_not_open", "The sale has not opened yet")     \
+    X(SALE_CLOSED, 409, "sale_closed", "The sale is closed")                  \
+    X(SALE_PAUSED, 409, "sale_paused", "The sale is paused")                  \
+    X(SOLD_OUT, 409, "sold_out", "Fewer units are left than asked for")       \
+    X(LIMIT_REACHED, 409, "limit_reached",                                    \
+      "The limit of one person is reached")                                   \
+    X(ORDER_ENDED, 409, "order_ended", "The order of this key has ended")     \
+    X(LENGTH_REQUIRED, 411, "length_required", "A body is required")          \
+    X(TOO_LARGE, 413, "too_large", "The body is too large")                   \
+    X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type",                  \
+      "The body must be application/json")                                    \
+    X(KEY_REUSED, 422, "key_reused",                                          \
+      "The Idempotency-Key was used with another body")                       \
+    X(INTERNAL, 500, "internal_error", "Something went wrong on our side")    \
+    X(IN_DOUBT, 503, "in_doubt",                                              \
+      "The outcome is not known: retry with the same Idempotency-Key")        \
+    X(SALE_FENCED, 503, "sale_fenced",                                        \
+      "The sale is being restored: retry with the same Idempotency-Key")      \
+    X(UNAVAILABLE, 503, "unavailable",                                        \
+      "Not available: retry with the same Idempotency-Key")
+
+#define NGX_HTTP_SPEEDY_CODE_ENUM(name, status, code, title)                  \
+    NGX_HTTP_SPEEDY_##name,
+
+typedef enum {
+    NGX_HTTP_SPEEDY_CODES(NGX_HTTP_SPEEDY_CODE_ENUM)
+    NGX_HTTP_SPEEDY_NCODES,
+    NGX_HTTP_SPEEDY_CODE_NONE = NGX_HTTP_SPEEDY_NCODES
+} ngx_http_speedy_code_e;
+
+
+/* Counters in the zone: NAME, metric (with labels), help of the metric. */
+
+#define NGX_HTTP_SPEEDY_COUNTERS(X)                                           \
+    X(ZONE_SOLD_OUT, "zone_answers_total{answer=\"sold_out\"}",               \
+      "Answers given from shared memory")                                     \
+    X(ZONE_NOT_OPEN, "zone_answers_total{answer=\"sale_not_open\"}", NULL)    \
+    X(ZONE_ASKED, "zone_asked_total", "Purchases that went to Redis")         \
+    X(ZONE_PROBES, "zone_probes_total", "Probes sent to Redis")               \
+    X(ZONE_FULL, "zone_full_total",                                           \
+      "Times that the users of a sale did not fit the zone")                  \
+    X(TOKEN_HITS, "token_cache_total{result=\"hit\"}",                        \
+      "Look-ups of the token cache")                                          \
+    X(TOKEN_MISSES, "token_cache_total{result=\"miss\"}", NULL)               \
+    X(REDIS_COMMANDS, "redis_commands_total", "Commands sent to Redis")       \
+    X(REDIS_ERRORS, "redis_errors_total", "Error replies of Redis")           \
+    X(REDIS_UNKNOWN, "redis_unknown_total",                                   \
+      "Commands whose reply never came")                                      \
+    X(REDIS_REFUSED, "redis_refused_total",                                   \
+      "Commands not sent: no connection, or the queue was full")              \
+    X(REDIS_CONNECTS, "redis_connects_total", "Connections to Redis made")    \
+    X(REDIS_NOSCRIPT, "redis_noscript_total", "Scripts sent anew")            \
+    X(KAFKA_PRODUCED, "kafka_produced_total", "Events given to the producer") \
+    X(KAFKA_DELIVERED, "kafka_delivered_total", "Events delivered")           \
+    X(KAFKA_FAILED, "kafka_failed_total", "Events with a failed report")      \
+    X(KAFKA_REFUSED, "kafka_refused_total",                                   \
+      "Events that the producer did not take")                                \
+    X(KAFKA_LATE, "kafka_late_total",                                         \
+      "Clients that were told in_doubt because the report was late")          \
+    X(KAFKA_REBUILDS, "kafka_rebuilds_total", "Producers made anew")          \
+    X(ACKS, "acks_total", "Calls of ack.lua")
+
+#define NGX_HTTP_SPEEDY_COUNTER_ENUM(name, metric, help)                      \
+    NGX_HTTP_SPEEDY_COUNT_##name,
+
+typedef enum {
+    NGX_HTTP_SPEEDY_COUNTERS(NGX_HTTP_SPEEDY_COUNTER_ENUM)
+    NGX_HTTP_SPEEDY_NCOUNTERS
+} ngx_http_speedy_counter_e;
+
+
+/* Roles, in order: each staff role may do what those before it may. */
+
+typedef enum {
+    NGX_HTTP_SPEEDY_ROLE_NONE = 0,
+    NGX_HTTP_SPEEDY_ROLE_USER,
+    NGX_HTTP_SPEEDY_ROLE_VIEWER,
+    NGX_HTTP_SPEEDY_ROLE_CS,
+    NGX_HTTP_SPEEDY_ROLE_OPERATOR,
+    NGX_HTTP_SPEEDY_ROLE_OWNER
+} ngx_http_speedy_role_e;
+
+
+typedef struct ngx_http_speedy_jwt_s  ngx_http_speedy_jwt_t;
+typedef struct ngx_http_speedy_job_s  ngx_http_speedy_job_t;
+
+
+/* Where a directive stands, for errors found after the block was read. */
+
+typedef struct {
+    u_char                     *file;
+    ngx_uint_t                  line;
+} ngx_http_speedy_place_t;
+
+
+typedef struct ngx_http_speedy_loc_conf_s {
+    ngx_uint_t                  auth;           /* ngx_http_speedy_role_e */
+    ngx_str_t                   archive;        /* @name, or empty */
+    ngx_flag_t                  purchase;
+} ngx_http_speedy_loc_conf_t;
+
+
+typedef struct {
+    ngx_http_speedy_place_t     place;
+    ngx_http_speedy_loc_conf_t *slcf;
+    ngx_http_core_srv_conf_t   *cscf;
+} ngx_http_speedy_handler_t;
+
+
+typedef struct {
+    ngx_shm_zone_t             *zone;
+
+    ngx_url_t                  *redis;          /* NULL: not configured */
+    ngx_str_t                   redis_address;  /* IP or path, NUL ended */
+    ngx_uint_t                  redis_port;     /* 0: unix socket */
+    ngx_str_t                   redis_user;
+    ngx_str_t                   redis_password;
+    ngx_msec_t                  redis_connect_timeout;
+    ngx_msec_t                  redis_timeout;
+    ngx_uint_t                  redis_queue;
+
+    void                       *kafka_conf;     /* rd_kafka_conf_t */
+    ngx_str_t                   kafka_brokers;
+    ngx_str_t                   kafka_topic;
+    ngx_uint_t                  kafka_queue;
+    ngx_msec_t                  kafka_timeout;
+    ngx_msec_t                  kafka_message_timeout;
+
+    ngx_http_speedy_jwt_t      *jwt;
+
+    ngx_array_t                 purchases;      /* ngx_http_speedy_handler_t */
+    ngx_http_speedy_place_t     auth_place;     /* first `speedy_auth` not off */
+    ngx_http_speedy_place_t     status_place;   /* first `speedy_status` */
+    ngx_int_t                   request_id;     /* index of $request_id */
+} ngx_http_speedy_main_conf_t;
+
+
+/*
+ * What the module knows of a request. Dies with r->pool; found again after an
+ * internal redirect has cleared r->ctx.
+ */
+
+typedef struct {
+    ngx_http_speedy_id_t        user;
+    ngx_uint_t                  role;
+    ngx_http_speedy_id_t        sale;
+    ngx_http_speedy_id_t        variant;
+    ngx_uint_t                  quantity;
+    ngx_str_t                   key;            /* Idempotency-Key */
+    u_char                      key_digest[SPEEDY_DIGEST_LEN];
+    u_char                      body_digest[SPEEDY_DIGEST_LEN];
+    u_char                      order_text[NGX_HTTP_SPEEDY_UUID_LEN];
+    ngx_http_speedy_code_e      code;
+    ngx_http_speedy_job_t      *job;
+    unsigned                    authenticated:1;
+    unsigned                    digests:1;
+    unsigned                    order:1;
+} ngx_http_speedy_ctx_t;
+
+
+extern ngx_module_t  ngx_http_speedy_module;
+
+
+/* conf.c */
+
+extern ngx_command_t  ngx_http_speedy_commands[];
+
+void *ngx_http_speedy_create_main_conf(ngx_conf_t *cf);
+void *ngx_http_speedy_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_speedy_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+
+/* Every check that needs the whole configuration; logs file and line. */
+ngx_int_t ngx_http_speedy_conf_check(ngx_conf_t *cf);
+
+/*
+ * Reads a secret's file into cf->pool. A file that others than its owner may
+ * read is refused when `secret` is set.
+ */
+char *ngx_http_speedy_conf_read_file(ngx_conf_t *cf, ngx_str_t *name,
+    ngx_uint_t secret, ngx_str_t *text);
+
+
+/* auth.c */
+
+ngx_int_t ngx_http_speedy_access_handler(ngx_http_request_t *r);
+
+/* NULL when the request has none yet, or when there is no memory (create). */
+ngx_http_speedy_ctx_t *ngx_http_speedy_ctx_get(ngx_http_request_t *r);
+ngx_http_speedy_ctx_t *ngx_http_speedy_ctx_create(ngx_http_request_t *r);
+
+/* "" for ROLE_NONE. */
+const ngx_str_t *ngx_http_speedy_role_name(ngx_uint_t role);
+ngx_uint_t ngx_http_speedy_role_parse(const u_char *text, size_t len);
+
+
+/* jwt.c */
+
+/* Adds `kid alg file`; returns NGX_CONF_OK or logs and NGX_CONF_ERROR. */
+char *ngx_http_speedy_jwt_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_speedy_jwt_param(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_uint_t ngx_http_speedy_jwt_has_keys(ngx_http_speedy_jwt_t *jwt);
+
+/* The worker's token cache. NGX_ERROR: no memory. */
+ngx_int_t ngx_http_speedy_jwt_init_worker(ngx_http_speedy_jwt_t *jwt,
+    ngx_log_t *log);
+
+/* Fills user and role: CODE_NONE, or one of the TOKEN_… codes. */
+ngx_http_speedy_code_e ngx_http_speedy_jwt_check(ngx_http_speedy_jwt_t *jwt,
+    ngx_str_t *authorization, ngx_http_speedy_id_t *user, ngx_uint_t *role,
+    ngx_log_t *log);
+
+
+/* problem.c */
+
+typedef struct {
+    ngx_str_t                   extra;          /* `,"name":value…` or empty */
+    ngx_uint_t                  retry_after;    /* seconds; 0: no header */
+    ngx_str_t                   allow;          /* 405 */
+} ngx_http_speedy_problem_t;
+
+/*
+ * Sends a problem answer; `p` may be NULL. The result is for
+ * ngx_http_finalize_request.
+ */
+ngx_int_t ngx_http_speedy_problem_send(ngx_http_request_t *r,
+    ngx_http_speedy_code_e code, ngx_http_speedy_problem_t *p);
+
+/* Header and one buffer; `body` must live as long as r->pool. */
+ngx_int_t ngx_http_speedy_answer_send(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *type, ngx_str_t *body);
+
+ngx_int_t ngx_http_speedy_header_add(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
+const char *ngx_http_speedy_code_text(ngx_http_speedy_code_e code);
+void ngx_http_speedy_request_id(ngx_http_request_t *r, ngx_str_t *id);
+
+
+/* body.c */
+
+/*
+ * Reads exactly {"variant": id, "quantity": n} into ctx. CODE_NONE, or the
+ * problem's code with `extra` (from r->pool) naming the member.
+ */
+ngx_http_speedy_code_e ngx_http_speedy_body_parse(ngx_http_request_t *r,
+    u_char *text, size_t len, ngx_http_speedy_ctx_t *ctx, ngx_str_t *extra);
+
+
+/* digest.c */
+
+ngx_int_t ngx_http_speedy_id_set(ngx_http_speedy_id_t *id, const u_char *text,
+    size_t len);
+ngx_uint_t ngx_http_speedy_id_equal(const ngx_http_speedy_id_t *a,
+    const ngx_http_speedy_id_t *b);
+
+ngx_int_t ngx_http_speedy_digests(ngx_http_speedy_ctx_t *ctx);
+
+/* UUIDv7 of 16 bytes. NGX_ERROR: no random numbers. */
+ngx_int_t ngx_http_speedy_uuid(u_char *id);
+u_char *ngx_http_speedy_uuid_text(u_char *p, const u_char *id);
+
+/* SipHash-2-4 with a key of 16 bytes. */
+uint64_t ngx_http_speedy_siphash(const u_char *key, const u_char *text,
+    size_t len);
+
+/* RFC 3339 with milliseconds at +09:00. */
+u_char *ngx_http_speedy_time_text(u_char *p, int64_t ms);
+
+/* Microseconds that also count while the machine was suspended. */
+int64_t ngx_http_speedy_now(void);
+
+/* At most one line a second of each kind; `kind` is a static of the caller. */
+ngx_uint_t ngx_http_speedy_log_allowed(time_t *kind);
+
+
+/* redis.c */
+
+#include <hiredis/hiredis.h>
+
+typedef enum {
+    NGX_HTTP_SPEEDY_SCRIPT_RESERVE = 0,
+    NGX_HTTP_SPEEDY_SCRIPT_ACK,
+    NGX_HTTP_SPEEDY_SCRIPT_PROBE,
+    NGX_HTTP_SPEEDY_NSCRIPTS
+} ngx_http_speedy_script_e;
+
+/*
+ * Called exactly once for each command that was sent. `reply` is NULL when
+ * the outcome is unknown; it dies with the call. May be called inside
+ * ngx_http_speedy_redis_…: store the result, post an event, do no more.
+ */
+typedef void (*ngx_http_speedy_reply_pt)(void *data, redisReply *reply);
+
+/* Keys and arguments of one call: ack.lua for 250 orders. */
+#define NGX_HTTP_SPEEDY_ARGS_MAX  512
+#define NGX_HTTP_SPEEDY_KEY_LEN                                               \
+    (sizeof(SPEEDY_KEY_PREFIX) + SPEEDY_ID_MAX + sizeof(SPEEDY_KEY_LOADED))
+
+ngx_int_t ngx_http_speedy_redis_init(ngx_cycle_t *cycle,
+    ngx_http_speedy_main_conf_t *smcf);
+void ngx_http_speedy_redis_exit(void);
+
+ngx_uint_t ngx_http_speedy_redis_ready(void);
+ngx_uint_t ngx_http_speedy_redis_waiting(void);
+
+/* The run_id read on this connection; valid while it is ready. */
+const u_char *ngx_http_speedy_redis_run_id(void);
+
+/* A key of `sale` into `p`, of KEY_LEN bytes; returns its length. */
+size_t ngx_http_speedy_redis_key(u_char *p, const ngx_http_speedy_id_t *sale,
+    const char *what);
+
+/*
+ * EVALSHA, or EVAL with the text when `text` is set (after NOSCRIPT). `argv`
+ * holds keys, then arguments. NGX_OK: sent; NGX_DECLINED: not sent.
+ */
+ngx_int_t ngx_http_speedy_redis_script(ngx_http_speedy_script_e script,
+    ngx_uint_t text, ngx_uint_t nkeys, ngx_uint_t argc, const char **argv,
+    const size_t *len, ngx_http_speedy_reply_pt handler, void *data);
+ngx_int_t ngx_http_speedy_redis_command(ngx_uint_t argc, const char **argv,
+    const size_t *len, ngx_http_speedy_reply_pt handler, void *data);
+
+ngx_uint_t ngx_http_speedy_redis_noscript(redisReply *reply);
+
+/* Counts and logs (seldom) an error reply. */
+void ngx_http_speedy_redis_error(redisReply *reply, const char *what);
+
+/* Readers of replies: an integer or a decimal text; -1 when neither. */
+int64_t ngx_http_speedy_reply_number(redisReply *reply);
+ngx_uint_t ngx_http_speedy_reply_is(redisReply *reply, const char *text);
+
+
+/* redis_event.c */
+
+struct redisAsyncContext;
+
+/* Puts the context on nginx's loop. The fd stays hiredis' to close. */
+ngx_int_t ngx_http_speedy_redis_event_attach(struct redisAsyncContext *ac,
+    ngx_log_t *log);
+
+
+/* kafka.c */
+
+/* `conf` values become a validated rd_kafka_conf_t; logs and returns error. */
+char *ngx_http_speedy_kafka_set(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_speedy_kafka_property(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_speedy_kafka_conf_finish(ngx_conf_t *cf,
+    ngx_http_speedy_main_conf_t *smcf);
+
+ngx_int_t ngx_http_speedy_kafka_init(ngx_cycle_t *cycle,
+    ngx_http_speedy_main_conf_t *smcf);
+void ngx_http_speedy_kafka_exit(void);
+ngx_uint_t ngx_http_speedy_kafka_ready(void);
+ngx_uint_t ngx_http_speedy_kafka_waiting(void);
+
+/*
+ * Copies and queues one record. NGX_OK: ngx_http_speedy_job_reported will be
+ * called exactly once for the job, from an event of its own or from
+ * ngx_http_speedy_kafka_exit. NGX_DECLINED: it was not taken.
+ */
+ngx_int_t ngx_http_speedy_kafka_produce(ngx_http_speedy_job_t *job,
+    u_char *key, size_t key_len, u_char *value, size_t len);
+
+
+/* job.c */
+
+typedef enum {
+    NGX_HTTP_SPEEDY_JOB_RESERVE = 0,    /* waits for Redis */
+    NGX_HTTP_SPEEDY_JOB_LOOKUP,         /* fenced: does the sale exist? */
+    NGX_HTTP_SPEEDY_JOB_PRODUCE,        /* waits for the delivery report */
+    NGX_HTTP_SPEEDY_JOB_ACK             /* waits for ack.lua */
+} ngx_http_speedy_job_state_e;
+
+/*
+ * One purchase, apart from its request: stock once taken is carried on to
+ * Kafka and `ack` when the client has gone. From the worker's pool of jobs,
+ * never from r->pool. `r` is NULL once the request is answered or gone; the
+ * job ends when, besides, no reply and no report is awaited.
+ */
+struct ngx_http_speedy_job_s {
+    ngx_http_request_t         *r;
+    ngx_http_speedy_loc_conf_t *slcf;           /* only with r */
+    ngx_http_speedy_main_conf_t *smcf;
+    ngx_queue_t                 queue;          /* free, reports or acks */
+    ngx_event_t                 event;          /* posted: go on */
+    ngx_event_t                 timer;          /* the client's wait */
+
+    ngx_http_speedy_job_state_e state;
+    ngx_http_speedy_code_e      outcome;        /* CODE_NONE: not yet */
+
+    ngx_http_speedy_id_t        sale;
+    ngx_http_speedy_id_t        variant;
+    ngx_http_speedy_id_t        user;
+    u_char                      order[NGX_HTTP_SPEEDY_ORDER_LEN];
+    u_char                      key_digest[SPEEDY_DIGEST_LEN];
+    u_char                      body_digest[SPEEDY_DIGEST_LEN];
+    u_char                      request_id[32];
+    u_char                      traceparent[55];
+
+    int64_t                     quantity;
+    int64_t                     price;
+    int64_t                     epoch;
+    int64_t                     seq;
+    int64_t                     reserved_at;
+    int64_t                     pay_by;
+
+    /* What else an answer tells: times, units left, unpaid holds, limit. */
+    int64_t                     now;
+    int64_t                     opens_at;
+    int64_t                     left;
+    int64_t                     holds;
+    int64_t                     limit;
+    ngx_uint_t                  retry_after;
+
+    unsigned                    text:1;         /* the script was sent whole */
+    unsigned                    order_known:1;  /* `order` stands in Redis */
+    unsigned                    replayed:1;
+    unsigned                    archived:1;
+    unsigned                    pending:1;      /* a reply or report is due */
+    unsigned                    traced:1;
+};
+
+ngx_int_t ngx_http_speedy_job_init_worker(ngx_cycle_t *cycle);
+void ngx_http_speedy_job_exit_worker(void);
+ngx_uint_t ngx_http_speedy_job_count(void);
+
+/*
+ * Starts the purchase of r's ctx. NGX_DONE: the request is parked and will be
+ * finalized once; else a code was set in *code and nothing was sent.
+ */
+ngx_int_t ngx_http_speedy_job_start(ngx_http_request_t *r,
+    ngx_http_speedy_ctx_t *ctx, ngx_http_speedy_code_e *code);
+
+/* The delivery report: from kafka.c, once for each record taken. */
+void ngx_http_speedy_job_reported(ngx_http_speedy_job_t *job,
+    ngx_uint_t delivered);
+
+
+/* purchase.c */
+
+ngx_int_t ngx_http_speedy_purchase_handler(ngx_http_request_t *r);
+
+/* The job's outcome as an answer to its request; for finalize_request. */
+ngx_int_t ngx_http_speedy_purchase_answer(ngx_http_speedy_job_t *job);
+
+
+/* zone.c */
+
+typedef enum {
+    NGX_HTTP_SPEEDY_ZONE_ASK = 0,
+    NGX_HTTP_SPEEDY_ZONE_IS_SOLD_OUT,
+    NGX_HTTP_SPEEDY_ZONE_IS_NOT_OPEN
+} ngx_http_speedy_zone_answer_e;
+
+typedef struct {
+    ngx_http_speedy_id_t        sale;
+    uint64_t                    claim;          /* 0: no probe is due */
+    uint64_t                    first;          /* of `log` */
+    ngx_uint_t                  most;           /* users wanted */
+} ngx_http_speedy_claim_t;
+
+typedef struct {
+    ngx_http_speedy_zone_answer_e  answer;
+    int64_t                     holds;          /* sold out */
+    int64_t                     now;            /* not open: Redis time, ms */
+    int64_t                     opens_at;
+    ngx_http_speedy_claim_t     claim;
+} ngx_http_speedy_zone_view_t;
+
+typedef struct {
+    ngx_http_speedy_id_t        variant;
+    int64_t                     left;
+    int64_t                     holds;
+} ngx_http_speedy_zone_variant_t;
+
+/* A probe's reply, on its way into the zone. */
+typedef struct {
+    const u_char               *run_id;
+    int64_t                     sent;           /* ngx_http_speedy_now */
+    int64_t                     epoch;
+    int64_t                     now;
+    int64_t                     opens_at;
+    uint64_t                    log_len;
+    ngx_uint_t                  nvariants;
+    ngx_http_speedy_zone_variant_t *variants;
+    ngx_uint_t                  nusers;
+    uint64_t                   *users;          /* hashes */
+} ngx_http_speedy_probed_t;
+
+#define NGX_HTTP_SPEEDY_ZONE_VARIANTS  32
+#define NGX_HTTP_SPEEDY_ZONE_PAGE      1000
+
+char *ngx_http_speedy_zone_directive(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
+/* The worker's place among the gauges. */
+void ngx_http_speedy_zone_init_worker(ngx_shm_zone_t *zone);
+void ngx_http_speedy_zone_exit_worker(void);
+
+uint64_t ngx_http_speedy_zone_hash(const u_char *user, size_t len);
+
+/*
+ * What the zone knows of this purchase; may hand out the claim to probe the
+ * sale, which must be ended by zone_probed or zone_release.
+ */
+void ngx_http_speedy_zone_ask(ngx_http_speedy_ctx_t *ctx,
+    ngx_http_speedy_zone_view_t *view);
+
+/* Redis knows this sale: watch it. `kick`: probe it at the next request. */
+void ngx_http_speedy_zone_watch(ngx_http_speedy_id_t *sale, ngx_uint_t kick);
+
+/*
+ * A reply of the claim's holder. NGX_AGAIN: `claim` was set to the next page
+ * to read; NGX_OK: read to the end; NGX_DECLINED: the claim is another's.
+ */
+ngx_int_t ngx_http_speedy_zone_probed(ngx_http_speedy_claim_t *claim,
+    ngx_http_speedy_probed_t *probed);
+
+/* The probe failed; `forget`: the sale is fenced, nothing is known of it. */
+void ngx_http_speedy_zone_release(ngx_http_speedy_claim_t *claim,
+    ngx_uint_t forget);
+
+void ngx_http_speedy_count(ngx_http_speedy_counter_e counter);
+void ngx_http_speedy_count_code(ngx_http_speedy_code_e code);
+
+/* The workers' gauges and the counters, as Prometheus text into [p, last). */
+u_char *ngx_http_speedy_zone_metrics(u_char *p, u_char *last);
+
+/* Refreshed by each worker once a second, and when it is asked. */
+void ngx_http_speedy_zone_gauges(void);
+
+
+/* probe.c */
+
+/* Sends the claimed probe, page after page, until the end of `log`. */
+void ngx_http_speedy_probe_start(ngx_http_speedy_claim_t *claim);
+
+
+/* metrics.c */
+
+ngx_int_t ngx_http_speedy_status_handler(ngx_http_request_t *r);
+
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * Answers: problem details (RFC 9457) with a stable `code`, and what all
+ * answers share. The text of a problem up to its request_id is made by the
+ * compiler, so that the answer most shoppers get costs two copies.
+ */
+
+#include "ngx_http_speedy.h"
+
+
+static const struct {
+    ngx_uint_t   status;
+    const char  *code;
+    ngx_str_t    text;
+} ngx_http_speedy_problems[] = {
+
+#define NGX_HTTP_SPEEDY_PROBLEM(name, status, code, title)                    \
+    { status, code,                                                           \
+      ngx_string("{\"type\":\"about:blank\",\"title\":\"" title               \
+                 "\",\"status\":" #status ",\"code\":\"" code                 \
+                 "\",\"request_id\":\"") },
+
+    NGX_HTTP_SPEEDY_CODES(NGX_HTTP_SPEEDY_PROBLEM)
+};
+
+
+static ngx_str_t  ngx_http_speedy_problem_type =
+    ngx_string("application/problem+json");
+static ngx_str_t  ngx_http_speedy_challenge =
+    ngx_string("Bearer realm=\"speedy\"");
+static ngx_str_t  ngx_http_speedy_challenge_invalid =
+    ngx_string("Bearer realm=\"speedy\", error=\"invalid_token\"");
+static ngx_str_t  ngx_http_speedy_second = ngx_string("1");
+
+
+ngx_int_t
+ngx_http_speedy_problem_send(ngx_http_request_t *r,
+    ngx_http_speedy_code_e code, ngx_http_speedy_problem_t *p)
+{
+    u_char                 *end;
+    ngx_int_t               rc;
+    ngx_str_t               id, body, number;
+    const ngx_str_t        *text;
+    ngx_http_speedy_ctx_t  *ctx;
+
+    ngx_http_speedy_count_code(code);
+
+    ctx = ngx_http_speedy_ctx_get(r);
+    if (ctx) {
+        ctx->code = code;
+    }
+
+    ngx_http_speedy_request_id(r, &id);
+    text = &ngx_http_speedy_problems[code].text;
+
+    body.data = ngx_pnalloc(r->pool, text->len + id.len + sizeof("\"}")
+                                     + (p ? p->extra.len : 0));
+    if (body.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    end = ngx_cpymem(body.data, text->data, text->len);
+    end = ngx_cpymem(end, id.data, id.len);
+    *end++ = '"';
+    if (p) {
+        end = ngx_cpymem(end, p->extra.data, p->extra.len);
+    }
+    *end++ = '}';
+    body.len = end - body.data;
+
+    rc = NGX_OK;
+
+    if (p && p->retry_after == 1) {
+        rc = ngx_http_speedy_header_add(r, "Retry-After",
+                                        &ngx_http_speedy_second);
+    } else if (p && p->retry_after) {
+        number.data = ngx_pnalloc(r->pool, NGX_INT_T_LEN);
+        if (number.data == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+        number.len = ngx_sprintf(number.data, "%ui", p->retry_after)
+                     - number.data;
+        rc = ngx_http_speedy_header_add(r, "Retry-After", &number);
+    }
+
+    if (rc == NGX_OK && p && p->allow.len) {
+        rc = ngx_http_speedy_header_add(r, "Allow", &p->allow);
+    }
+
+    if (rc == NGX_OK && ngx_http_speedy_problems[code].status == 401) {
+        rc = ngx_http_speedy_header_add(r, "WWW-Authenticate",
+                                        code == NGX_HTTP_SPEEDY_TOKEN_MISSING
+                                        ? &ngx_http_speedy_challenge
+                                        : &ngx_http_speedy_challenge_invalid);
+    }
+
+    if (rc != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_speedy_answer_send(r, ngx_http_speedy_problems[code].status,
+                                       &ngx_http_speedy_problem_type, &body);
+}
+
+
+ngx_int_t
+ngx_http_speedy_answer_send(ngx_http_request_t *r, ngx_uint_t status,
+    ngx_str_t *type, ngx_str_t *body)
+{
+    ngx_buf_t    *b;
+    ngx_int_t     rc;
+    ngx_chain_t   out;
+
+    r->headers_out.status = status;
+    r->headers_out.content_length_n = body->len;
+    r->headers_out.content_type = *type;
+    r->headers_out.content_type_len = type->len;
+    r->headers_out.content_type_lowcase = NULL;
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_send_header(r);
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->memory = 1;
+    b->last_buf = (r == r->main) ? 1 : 0;
+    b->last_in_chain = 1;
+
+    out.buf = b;
+    out.next = NULL;
+
+    return ngx_http_output_filter(r, &out);
+}
+
+
+ngx_int_t
+ngx_http_speedy_header_add(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_out.headers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    h->hash = 1;
+    h->key.data = (u_char *) name;
+    h->key.len = ngx_strlen(name);
+    h->value = *value;
+    h->lowcase_key = NULL;
+
+    return NGX_OK;
+}
+
+
+const char *
+ngx_http_speedy_code_text(ngx_http_speedy_code_e code)
+{
+    return ngx_http_speedy_problems[code].code;
+}
+
+
+/* nginx's own $request_id: 32 hexadecimal digits, the same as in the log. */
+
+void
+ngx_http_speedy_request_id(ngx_http_request_t *r, ngx_str_t *id)
+{
+    ngx_http_variable_value_t    *v;
+    ngx_http_speedy_main_conf_t  *smcf;
+
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_speedy_module);
+
+    v = ngx_http_get_indexed_variable(r, smcf->request_id);
+
+    if (v == NULL || v->not_found) {
+        ngx_str_set(id, "");
+        return;
+    }
+
+    id->len = v->len;
+    id->data = v->data;
+}
