@@ -279,7 +279,8 @@ int servers_mysql_start(void)
              servers_dir());
     snprintf(data_option, sizeof(data_option), "--datadir=%s/mysql", dir);
     if (mysql_install() != 0 || mysql_run() != 0 ||
-        servers_mysql_root("CREATE DATABASE speedy") != 0 ||
+        servers_mysql_root("CREATE DATABASE speedy CHARACTER SET utf8mb4") !=
+            0 ||
         servers_mysql_root("CREATE USER tester@localhost "
                            "IDENTIFIED BY 'secret'") != 0 ||
         servers_mysql_root("GRANT ALL ON speedy.* TO tester@localhost") != 0)
