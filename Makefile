@@ -112,10 +112,13 @@ $(B)/unit/$(1)_test: $(B)/obj/t/unit/$(1)_test.o \
 	@mkdir -p $$(@D)
 	$(Q)echo "  LINK $$@"; $(CC) $(ALL_LDFLAGS) -o $$@ \
 		$(B)/obj/t/unit/$(1)_test.o $$(filter-out %_test.o,$$^) \
-		-lcmocka $(ALL_LIBS)
+		-lcmocka $$(UNIT_LIBS) $(ALL_LIBS)
 endef
 $(foreach t,$(patsubst t/unit/%_test.c,%,$(UNIT_SOURCES)),\
 	$(eval $(call unit,$(t))))
+
+# Tokens are checked by the library that nginx's module checks them by.
+$(B)/unit/speedyctl/token_test: UNIT_LIBS := -ljwt
 
 unit-build: $(UNIT_TESTS)
 unit: unit-build

@@ -41,7 +41,7 @@ GRANT UPDATE (state, opens_at, closes_at, per_user_limit, hold_ms, version)
     ON speedy.sales TO speedyctl@localhost;
 GRANT INSERT ON speedy.sale_variants TO speedyctl@localhost;
 GRANT UPDATE (total, withheld) ON speedy.sale_variants TO speedyctl@localhost;
--- sale extend-holds; sale release
+-- sale extend-holds, sale release
 GRANT UPDATE (pay_by, units_withheld) ON speedy.orders TO speedyctl@localhost;
 GRANT INSERT ON speedy.release_outbox TO speedyctl@localhost;
 GRANT INSERT ON speedy.stock_adjustments TO speedyctl@localhost;

@@ -37,6 +37,8 @@ struct ctl_command {
     int (*run)(struct ctl *c); /* enum ctl_exit */
 };
 
+extern const struct ctl_command ctl_commands[]; /* ended by a NULL name */
+
 /* Settings of section [speedyctl]. */
 struct ctl_settings {
     long token_max_ttl, expiry_grace;

@@ -138,7 +138,7 @@ static void mysql_settings(struct doctor *d)
     doctor_say(d, strcmp(v, "1") == 0 ? DOCTOR_OK : DOCTOR_FAIL,
                "mysql innodb_flush_log_at_trx_commit", v,
                "set it to 1: a commit must be on the disk");
-    v = variable(d, "SELECT CONCAT(@@global.log_bin, '/', "
+    v = variable(d, "SELECT CONCAT(@@global.log_bin + 0, '/', "
                     "@@global.sync_binlog)");
     doctor_say(d,
                strncmp(v, "0/", 2) == 0 || strcmp(v, "1/1") == 0 ? DOCTOR_OK
