@@ -3,7 +3,14 @@
 # shellcheck shell=bash
 
 nginx_render() {
-    local user
+    local user path temp='' files='/^worker_rlimit_nofile /b'
+    # Debian's compiled-in paths belong to the system's nginx.
+    for path in client_body proxy fastcgi uwsgi scgi; do
+        temp+="\\n    ${path}_temp_path $DEV/data/nginx/$path;"
+    done
+    # More than the hard limit would be an [alert] for each worker.
+    [ "$(ulimit -Hn)" = unlimited ] || [ "$(ulimit -Hn)" -ge 16384 ] ||
+        files='/^worker_rlimit_nofile /d'
     if [ "$(id -u)" = 0 ]; then
         # Workers read and write below a directory that may be root's alone.
         user='s|^user .*;|user root;|'
@@ -12,6 +19,9 @@ nginx_render() {
     fi
     sed -E \
         -e "$user" \
+        -e "$files" \
+        -e "s|^http \{|http {$temp|" \
+        -e "s|^( *speedy_jwt_max_ttl) .*;|\1 24h;|" \
         -e "s|^pid .*;|pid $DEV/run/nginx.pid;|" \
         -e "s|^(load_module) .*ngx_http_speedy_module\.so;|\1 $MODULE;|" \
         -e "s|/etc/speedy/secrets/|$DEV/secrets/|g" \
