@@ -220,9 +220,10 @@ typedef struct {
     u_char                      key_digest[SPEEDY_DIGEST_LEN];
     u_char                      body_digest[SPEEDY_DIGEST_LEN];
     u_char                      order_text[NGX_HTTP_SPEEDY_UUID_LEN];
-    ngx_http_speedy_code_e      code;
+    ngx_http_speedy_code_e      code;           /* of the answer */
+    ngx_http_speedy_code_e      token;          /* CODE_NONE: it is good */
     ngx_http_speedy_job_t      *job;
-    unsigned                    authenticated:1;
+    unsigned                    authenticated:1; /* `token` was judged */
     unsigned                    digests:1;
     unsigned                    order:1;
 } ngx_http_speedy_ctx_t;
@@ -255,6 +256,12 @@ char *ngx_http_speedy_conf_read_file(ngx_conf_t *cf, ngx_str_t *name,
 
 ngx_int_t ngx_http_speedy_access_handler(ngx_http_request_t *r);
 
+/*
+ * The context with its token judged; NULL: no memory. Only in a location with
+ * speedy_auth.
+ */
+ngx_http_speedy_ctx_t *ngx_http_speedy_authenticate(ngx_http_request_t *r);
+
 /* NULL when the request has none yet, or when there is no memory (create). */
 ngx_http_speedy_ctx_t *ngx_http_speedy_ctx_get(ngx_http_request_t *r);
 ngx_http_speedy_ctx_t *ngx_http_speedy_ctx_create(ngx_http_request_t *r);
@@ -278,8 +285,7 @@ ngx_int_t ngx_http_speedy_jwt_init_worker(ngx_http_speedy_jwt_t *jwt,
 
 /* Fills user and role: CODE_NONE, or one of the TOKEN_… codes. */
 ngx_http_speedy_code_e ngx_http_speedy_jwt_check(ngx_http_speedy_jwt_t *jwt,
-    ngx_str_t *authorization, ngx_http_speedy_id_t *user, ngx_uint_t *role,
-    ngx_log_t *log);
+    ngx_str_t *authorization, ngx_http_speedy_id_t *user, ngx_uint_t *role);
 
 
 /* problem.c */

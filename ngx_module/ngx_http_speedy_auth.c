@@ -23,10 +23,9 @@ static ngx_str_t  ngx_http_speedy_roles[] = {
 ngx_int_t
 ngx_http_speedy_access_handler(ngx_http_request_t *r)
 {
-    ngx_http_speedy_ctx_t        *ctx;
-    ngx_http_speedy_code_e        code;
-    ngx_http_speedy_loc_conf_t   *slcf;
-    ngx_http_speedy_main_conf_t  *smcf;
+    ngx_http_speedy_ctx_t       *ctx;
+    ngx_http_speedy_code_e       code;
+    ngx_http_speedy_loc_conf_t  *slcf;
 
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_speedy_module);
 
@@ -34,29 +33,14 @@ ngx_http_speedy_access_handler(ngx_http_request_t *r)
         return NGX_DECLINED;
     }
 
-    ctx = ngx_http_speedy_ctx_get(r);
+    ctx = ngx_http_speedy_authenticate(r);
     if (ctx == NULL) {
-        ctx = ngx_http_speedy_ctx_create(r);
-        if (ctx == NULL) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    code = NGX_HTTP_SPEEDY_CODE_NONE;
+    code = ctx->token;
 
-    if (!ctx->authenticated) {
-        smcf = ngx_http_get_module_main_conf(r, ngx_http_speedy_module);
-
-        code = ngx_http_speedy_jwt_check(smcf->jwt,
-                                         r->headers_in.authorization
-                                         ? &r->headers_in.authorization->value
-                                         : NULL,
-                                         &ctx->user, &ctx->role,
-                                         r->connection->log);
-        ctx->authenticated = (code == NGX_HTTP_SPEEDY_CODE_NONE);
-    }
-
-    if (ctx->authenticated
+    if (code == NGX_HTTP_SPEEDY_CODE_NONE
         && (slcf->auth == NGX_HTTP_SPEEDY_ROLE_USER
             ? ctx->role != NGX_HTTP_SPEEDY_ROLE_USER
             : ctx->role < slcf->auth))
@@ -75,6 +59,40 @@ ngx_http_speedy_access_handler(ngx_http_request_t *r)
     ngx_http_finalize_request(r, ngx_http_speedy_problem_send(r, code, NULL));
 
     return NGX_DONE;
+}
+
+
+/*
+ * Once a request, in its access phase or when a limit before it asks for
+ * $speedy_user.
+ */
+
+ngx_http_speedy_ctx_t *
+ngx_http_speedy_authenticate(ngx_http_request_t *r)
+{
+    ngx_http_speedy_ctx_t        *ctx;
+    ngx_http_speedy_main_conf_t  *smcf;
+
+    ctx = ngx_http_speedy_ctx_get(r);
+    if (ctx == NULL) {
+        ctx = ngx_http_speedy_ctx_create(r);
+        if (ctx == NULL) {
+            return NULL;
+        }
+    }
+
+    if (!ctx->authenticated) {
+        smcf = ngx_http_get_module_main_conf(r, ngx_http_speedy_module);
+
+        ctx->token = ngx_http_speedy_jwt_check(smcf->jwt,
+                                         r->headers_in.authorization
+                                         ? &r->headers_in.authorization->value
+                                         : NULL,
+                                         &ctx->user, &ctx->role);
+        ctx->authenticated = 1;
+    }
+
+    return ctx;
 }
 
 

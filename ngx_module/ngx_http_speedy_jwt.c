@@ -194,6 +194,13 @@ ngx_http_speedy_jwt_key_check(ngx_conf_t *cf, ngx_http_speedy_jwt_key_t *k,
     }
 
     if (k->alg == JWT_ALG_HS256) {
+
+        /* one newline at the end is an editor's, as for the daemons */
+
+        if (k->key.len && k->key.data[k->key.len - 1] == LF) {
+            k->key.len--;
+        }
+
         if (k->key.len < 32) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "the key in \"%V\" has %uz bytes: HS256 needs "
@@ -360,8 +367,7 @@ ngx_http_speedy_jwt_init_worker(ngx_http_speedy_jwt_t *jwt, ngx_log_t *log)
 
 ngx_http_speedy_code_e
 ngx_http_speedy_jwt_check(ngx_http_speedy_jwt_t *jwt,
-    ngx_str_t *authorization, ngx_http_speedy_id_t *user, ngx_uint_t *role,
-    ngx_log_t *log)
+    ngx_str_t *authorization, ngx_http_speedy_id_t *user, ngx_uint_t *role)
 {
     time_t                        now;
     uint64_t                      hash;

@@ -187,12 +187,23 @@ static ngx_int_t
 ngx_http_speedy_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     uintptr_t data)
 {
-    u_char                 *p;
-    const u_char           *digest;
-    const ngx_str_t        *role;
-    ngx_http_speedy_ctx_t  *ctx;
+    u_char                      *p;
+    const u_char                *digest;
+    const ngx_str_t             *role;
+    ngx_http_speedy_ctx_t       *ctx;
+    ngx_http_speedy_loc_conf_t  *slcf;
 
-    ctx = ngx_http_speedy_ctx_get(r);
+    slcf = ngx_http_get_module_loc_conf(r, ngx_http_speedy_module);
+
+    /* limits are checked before the access phase, and may want the user */
+
+    if ((data == NGX_HTTP_SPEEDY_VAR_USER || data == NGX_HTTP_SPEEDY_VAR_ROLE)
+        && slcf->auth != NGX_HTTP_SPEEDY_ROLE_NONE)
+    {
+        ctx = ngx_http_speedy_authenticate(r);
+    } else {
+        ctx = ngx_http_speedy_ctx_get(r);
+    }
 
     v->valid = 1;
     v->no_cacheable = 0;
