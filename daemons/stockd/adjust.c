@@ -283,10 +283,9 @@ static long adjust_run(void *data)
     char run_id[41];
 
     (void)data;
-    if (speedy_redis_ready(rc) != 0 || speedy_db_ready(db) != 0)
+    if (speedy_db_ready(db) != 0)
         return TURN_MS;
-    snprintf(run_id, sizeof(run_id), "%s", speedy_redis_run_id(rc));
-    token = stockd_token_claimed(run_id);
+    token = stockd_acting(rc, run_id);
     if (token == 0 || read_rows() != SPEEDY_DB_OK)
         return TURN_MS;
     for (size_t i = 0; i < row_count && !speedy_stopping(); i++)

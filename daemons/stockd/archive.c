@@ -392,10 +392,9 @@ static long archive_run(void *data)
     (void)data;
     turn = turn < TURN_MIN_MS ? TURN_MIN_MS : turn;
     turn = turn > TURN_MAX_MS ? TURN_MAX_MS : turn;
-    if (speedy_redis_ready(rc) != 0 || speedy_db_ready(db) != 0)
+    if (speedy_db_ready(db) != 0)
         return turn;
-    snprintf(run_id, sizeof(run_id), "%s", speedy_redis_run_id(rc));
-    token = stockd_token_claimed(run_id);
+    token = stockd_acting(rc, run_id);
     if (token == 0) {
         while (tracked_count > 0)
             forget(0);

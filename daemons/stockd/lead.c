@@ -10,6 +10,7 @@
 #include "stockd.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../common/db.h"
@@ -92,6 +93,28 @@ int64_t stockd_token_claimed(const char *run_id)
         token = state.lease.token;
     pthread_mutex_unlock(&lock);
     return token;
+}
+
+int64_t stockd_acting(struct speedy_redis *rc, char run_id[41])
+{
+    struct speedy_args a = {0};
+    redisReply *reply;
+    int64_t token;
+
+    if (speedy_redis_ready(rc) != 0)
+        return 0;
+    snprintf(run_id, 41, "%s", speedy_redis_run_id(rc));
+    token = stockd_token_claimed(run_id);
+    if (token != 0 || stockd_token() == 0)
+        return token;
+    /* Perhaps this connection is to a Redis that is gone: one that nobody
+       uses would never notice. */
+    speedy_args_text(&a, "PING");
+    reply = speedy_redis_command(rc, &a);
+    speedy_args_free(&a);
+    if (reply != NULL)
+        freeReplyObject(reply);
+    return 0;
 }
 
 static int lead_open(int instance)

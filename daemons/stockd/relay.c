@@ -263,10 +263,9 @@ static long relay_run(void *data)
     int more = 1;
 
     (void)data;
-    if (speedy_redis_ready(rc) != 0 || speedy_db_ready(db) != 0)
+    if (speedy_db_ready(db) != 0)
         return 2 * stockd_settings.release_interval;
-    snprintf(run_id, sizeof(run_id), "%s", speedy_redis_run_id(rc));
-    token = stockd_token_claimed(run_id);
+    token = stockd_acting(rc, run_id);
     if (token == 0)
         return stockd_settings.release_interval;
     for (int i = 0; i < PAGES && more == 1 && !speedy_stopping(); i++)

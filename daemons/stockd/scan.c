@@ -317,10 +317,9 @@ static long scan_run(void *data)
     char run_id[41];
 
     (void)data;
-    if (speedy_redis_ready(rc) != 0 || speedy_db_ready(db) != 0)
+    if (speedy_db_ready(db) != 0)
         return TURN_MS;
-    snprintf(run_id, sizeof(run_id), "%s", speedy_redis_run_id(rc));
-    token = stockd_token_claimed(run_id);
+    token = stockd_acting(rc, run_id);
     if (token == 0) {
         forget();
         return TURN_MS;

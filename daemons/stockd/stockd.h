@@ -58,8 +58,13 @@ void stockd_superseded(int64_t token);
  * the leader before can no longer land between ours.
  */
 void stockd_claimed(int64_t token, const char *run_id);
-/* The token to act with in that Redis, or 0: not leading, not claimed. */
+/* The token claimed in that Redis, or 0: not leading, not claimed. */
 int64_t stockd_token_claimed(const char *run_id);
+/*
+ * For a duty's turn: connects rc if needed, tells its run_id, and returns
+ * the token to act with, or 0: not now.
+ */
+int64_t stockd_acting(struct speedy_redis *rc, char run_id[41]);
 
 /* Readiness, noted by the duties that look often; any thread. */
 void stockd_mysql_seen(void);

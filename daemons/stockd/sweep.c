@@ -306,10 +306,7 @@ static long sweep_run(void *data)
     char run_id[41];
 
     (void)data;
-    if (speedy_redis_ready(rc) != 0)
-        return TURN_MS;
-    snprintf(run_id, sizeof(run_id), "%s", speedy_redis_run_id(rc));
-    token = stockd_token_claimed(run_id);
+    token = stockd_acting(rc, run_id);
     if (token == 0) {
         stockd_seen_free(&seen);
         return TURN_MS;
