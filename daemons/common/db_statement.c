@@ -126,12 +126,12 @@ static int prepare(struct speedy_db *db, const struct text *t,
     error = mysql_stmt_prepare(st->stmt, sql.data, sql.len);
     speedy_buf_free(&sql);
     if (error != 0) {
-        unsigned number = mysql_stmt_errno(st->stmt);
-        char message[256];
+        /* a connection that is lost goes first: closing a statement of it
+           would wait for the server once more */
+        int status = fail_stmt(db, st->stmt, t->head);
 
-        snprintf(message, sizeof(message), "%s", mysql_stmt_error(st->stmt));
         statement_free(st);
-        return speedy_db_fail(db, number, message, t->head);
+        return status;
     }
     st->param_count = mysql_stmt_param_count(st->stmt);
     st->params = calloc(st->param_count + 1, sizeof(*st->params));

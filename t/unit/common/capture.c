@@ -12,8 +12,21 @@
 static int saved = -1, file = -1;
 static char text[65536];
 
+/* A test that failed in between left its reason in the file: it is shown. */
+static void show_left(void)
+{
+    if (file >= 0)
+        fputs(capture_stop(), stderr);
+}
+
 void capture_start(void)
 {
+    static int registered;
+
+    if (!registered)
+        atexit(show_left);
+    registered = 1;
+    show_left();
     fflush(stderr);
     saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 10);
     file = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
@@ -32,5 +45,6 @@ const char *capture_stop(void)
     text[n > 0 ? n : 0] = '\0';
     close(saved);
     close(file);
+    file = -1;
     return text;
 }

@@ -131,6 +131,13 @@ static void finish(pid_t *pid)
     *pid = 0;
 }
 
+/* Returns when every thread of it stands still, or when it may go on. */
+static void freeze(pid_t pid, bool frozen)
+{
+    if (pid > 0 && kill(pid, frozen ? SIGSTOP : SIGCONT) == 0 && frozen)
+        waitpid(pid, NULL, WUNTRACED);
+}
+
 static int said_no(const char *what, const char *log)
 {
     fprintf(stderr, "%s did not start; see its last words:\n", what);
@@ -200,7 +207,7 @@ void servers_redis_kill(void)
 
 void servers_redis_freeze(bool frozen)
 {
-    kill(redis_pid, frozen ? SIGSTOP : SIGCONT);
+    freeze(redis_pid, frozen);
 }
 
 static MYSQL *root(void)
@@ -302,7 +309,7 @@ void servers_mysql_kill(void)
 
 void servers_mysql_freeze(bool frozen)
 {
-    kill(mysql_pid, frozen ? SIGSTOP : SIGCONT);
+    freeze(mysql_pid, frozen);
 }
 
 /* Runs one statement; its first value as a number in *out, -1 without one. */
