@@ -182,12 +182,17 @@ const char *sale_gate_word(const struct sale *s)
 bool sale_wait_gate(struct ctl *c, struct sale *s, int64_t wait_ms)
 {
     int64_t until = speedy_now_boot() + wait_ms;
+    char id[SPEEDY_ID_MAX + 1];
 
+    snprintf(id, sizeof(id), "%s", s->id);
     for (;;) {
         sale_read_redis(c, s);
         if (s->gate || speedy_now_boot() >= until)
             return s->gate;
         speedy_pause(50);
+        /* the rebuild that opens the gate raises the epoch */
+        if (sale_read(c, id, s) != 0)
+            return false;
     }
 }
 
