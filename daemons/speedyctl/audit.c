@@ -103,7 +103,7 @@ static bool unsettled(const struct audit_line *lines)
 
 void audit_run(struct audit *a, struct audit_line *lines)
 {
-    for (int round = 0; round < AUDIT_ROUNDS; round++) {
+    for (int round = 0; round < a->rounds; round++) {
         if (round > 0 && !unsettled(lines))
             break;
         if (round > 0 && (!a->quiescent || speedy_pause(300)))
@@ -218,7 +218,7 @@ static int read_logs(struct audit *a)
 
 int ctl_audit(struct ctl *c)
 {
-    struct audit a = {.c = c};
+    struct audit a = {.c = c, .rounds = AUDIT_ROUNDS};
     struct audit_line *lines;
     bool broken = false;
     int code;

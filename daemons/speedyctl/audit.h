@@ -49,6 +49,7 @@ struct audit {
     struct ctl *c;
     const char *sale; /* "" : every sale */
     int64_t wait_ms;
+    int rounds; /* looks at what is broken but may settle */
     bool quiescent, skip_kafka;
     struct audit_sale *sales;
     size_t sale_count;

@@ -136,13 +136,14 @@ static int add(struct batch *b, const rd_kafka_message_t *m)
     return b->count == BATCH ? flush(b) : 0;
 }
 
+/* No more is asked for than is there: the rest would be waited for. */
 static int read_some(struct batch *b, int64_t next, int64_t *at)
 {
     rd_kafka_message_t *m[BATCH];
     rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    size_t most = next - *at < BATCH ? (size_t)(next - *at) : BATCH;
     long n = speedy_consumer_read(b->a->kafka, speedy_conf.kafka_orders_topic,
-                                  b->partition, m, BATCH, READ_TIMEOUT,
-                                  &error);
+                                  b->partition, m, most, READ_TIMEOUT, &error);
     int code = n > 0 ? 0 : -1;
 
     if (n <= 0)
