@@ -333,6 +333,9 @@ ngx_uint_t ngx_http_speedy_id_equal(const ngx_http_speedy_id_t *a,
 
 ngx_int_t ngx_http_speedy_digests(ngx_http_speedy_ctx_t *ctx);
 
+/* Random bytes, at most 4096, in a worker. NGX_ERROR: there are none. */
+ngx_int_t ngx_http_speedy_random(u_char *p, size_t len);
+
 /* UUIDv7 of 16 bytes. NGX_ERROR: no random numbers. */
 ngx_int_t ngx_http_speedy_uuid(u_char *id);
 u_char *ngx_http_speedy_uuid_text(u_char *p, const u_char *id);

@@ -167,15 +167,35 @@ ngx_http_speedy_code_text(ngx_http_speedy_code_e code)
 }
 
 
-/* nginx's own $request_id: 32 hexadecimal digits, the same as in the log. */
+/*
+ * nginx's own $request_id, so that answer, log and upstream agree; when nobody
+ * has asked for it yet it is made here, cheaper than nginx would.
+ */
 
 void
 ngx_http_speedy_request_id(ngx_http_request_t *r, ngx_str_t *id)
 {
+    u_char                        random[16];
     ngx_http_variable_value_t    *v;
     ngx_http_speedy_main_conf_t  *smcf;
 
     smcf = ngx_http_get_module_main_conf(r, ngx_http_speedy_module);
+
+    v = &r->variables[smcf->request_id];
+
+    if (!v->valid && !v->not_found
+        && ngx_http_speedy_random(random, sizeof(random)) == NGX_OK)
+    {
+        v->data = ngx_pnalloc(r->pool, sizeof(random) * 2);
+
+        if (v->data) {
+            ngx_hex_dump(v->data, random, sizeof(random));
+            v->len = sizeof(random) * 2;
+            v->valid = 1;
+            v->no_cacheable = 0;
+            v->not_found = 0;
+        }
+    }
 
     v = ngx_http_get_indexed_variable(r, smcf->request_id);
 

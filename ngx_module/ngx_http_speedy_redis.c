@@ -25,7 +25,6 @@
 #include "ngx_http_speedy.h"
 
 #include <hiredis/async.h>
-#include <openssl/rand.h>
 
 #include <speedy_lua.h>
 
@@ -689,7 +688,7 @@ ngx_http_speedy_redis_lost(void)
     }
 
     random = 128;
-    (void) RAND_bytes(&random, 1);
+    (void) ngx_http_speedy_random(&random, 1);
 
     wait = rk.backoff / 2 + rk.backoff * random / 256;
     rk.backoff = ngx_min(rk.backoff * 2, NGX_HTTP_SPEEDY_BACKOFF_MAX);
