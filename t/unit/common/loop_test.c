@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -89,6 +90,7 @@ static pid_t daemon_start(long (*duty)(void *), void *data, long grace,
     pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         speedy_loop_init();
         if (speedy_duty_start("the-duty", duty, data) != 0)
             _exit(97);
