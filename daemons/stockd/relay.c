@@ -252,7 +252,7 @@ static int relay_open(int instance)
     db = speedy_db_new(STOCKD_ROLE);
     rc = speedy_redis_new();
     rows = calloc(PAGE, sizeof(*rows));
-    cursor = 0;
+    cursor = next_clean = 0;
     return db == NULL || rc == NULL || rows == NULL ? -1 : 0;
 }
 
