@@ -379,9 +379,8 @@ sub load {
     my $first = delete $o{first} // 1;
     my $n = $o{shoppers} // 100;
     my $last = $first + $n - 1;
-    return Speedy::Load->start(
-        url => $self->url, shoppers => $n,
-        tokens => $self->tokens($first, $last), %o);
+    $o{tokens} //= $self->tokens($first, $last);
+    return Speedy::Load->start(url => $self->url, shoppers => $n, %o);
 }
 
 sub http {
