@@ -384,6 +384,9 @@ void ngx_http_speedy_redis_exit(void);
 ngx_uint_t ngx_http_speedy_redis_ready(void);
 ngx_uint_t ngx_http_speedy_redis_waiting(void);
 
+/* The worker's first attempt to connect is under way. */
+ngx_uint_t ngx_http_speedy_redis_starting(void);
+
 /* The run_id read on this connection; valid while it is ready. */
 const u_char *ngx_http_speedy_redis_run_id(void);
 
@@ -448,7 +451,8 @@ ngx_int_t ngx_http_speedy_kafka_produce(ngx_http_speedy_job_t *job,
 /* job.c */
 
 typedef enum {
-    NGX_HTTP_SPEEDY_JOB_RESERVE = 0,    /* waits for Redis */
+    NGX_HTTP_SPEEDY_JOB_START = 0,      /* waits for the first connection */
+    NGX_HTTP_SPEEDY_JOB_RESERVE,        /* waits for Redis */
     NGX_HTTP_SPEEDY_JOB_LOOKUP,         /* fenced: does the sale exist? */
     NGX_HTTP_SPEEDY_JOB_PRODUCE,        /* waits for the delivery report */
     NGX_HTTP_SPEEDY_JOB_ACK             /* waits for ack.lua */
@@ -464,7 +468,7 @@ struct ngx_http_speedy_job_s {
     ngx_http_request_t         *r;
     ngx_http_speedy_loc_conf_t *slcf;           /* only with r */
     ngx_http_speedy_main_conf_t *smcf;
-    ngx_queue_t                 queue;          /* free, reports or acks */
+    ngx_queue_t                 queue;   /* free, start, reports or acks */
     ngx_event_t                 event;          /* posted: go on */
     ngx_event_t                 timer;          /* the client's wait */
 
@@ -513,6 +517,9 @@ ngx_uint_t ngx_http_speedy_job_count(void);
  */
 ngx_int_t ngx_http_speedy_job_start(ngx_http_request_t *r,
     ngx_http_speedy_ctx_t *ctx, ngx_http_speedy_code_e *code);
+
+/* The first attempt to connect to Redis is over: from redis.c, once. */
+void ngx_http_speedy_job_started(void);
 
 /* The delivery report: from kafka.c, once for each record taken. */
 void ngx_http_speedy_job_reported(ngx_http_speedy_job_t *job,

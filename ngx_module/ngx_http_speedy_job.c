@@ -58,6 +58,7 @@ static void ngx_http_speedy_job_give_back(ngx_http_speedy_job_t *job);
 
 static struct {
     ngx_queue_t                 spare;
+    ngx_queue_t                 start;      /* before Redis is connected */
     ngx_queue_t                 acks;       /* delivered, ack not yet sent */
     ngx_event_t                 ack;        /* posted once a turn */
     ngx_array_t                 chunks;
@@ -71,6 +72,7 @@ ngx_int_t
 ngx_http_speedy_job_init_worker(ngx_cycle_t *cycle)
 {
     ngx_queue_init(&jobs.spare);
+    ngx_queue_init(&jobs.start);
     ngx_queue_init(&jobs.acks);
 
     ngx_http_speedy_job_dummy.fd = (ngx_socket_t) -1;
@@ -184,7 +186,7 @@ ngx_http_speedy_job_start(ngx_http_request_t *r, ngx_http_speedy_ctx_t *ctx,
 
     *code = NGX_HTTP_SPEEDY_INTERNAL;
 
-    if (!ngx_http_speedy_redis_ready()) {
+    if (!ngx_http_speedy_redis_ready() && !ngx_http_speedy_redis_starting()) {
         *code = NGX_HTTP_SPEEDY_UNAVAILABLE;
         return NGX_DECLINED;
     }
@@ -223,7 +225,18 @@ ngx_http_speedy_job_start(ngx_http_request_t *r, ngx_http_speedy_ctx_t *ctx,
                ngx_min(id.len, sizeof(job->request_id)));
     ngx_http_speedy_job_trace(r, job);
 
-    if (ngx_http_speedy_job_reserve(job) != NGX_OK) {
+    if (!ngx_http_speedy_redis_ready()) {
+
+        /*
+         * A worker just started, by a reload say: its connection is ready in
+         * a moment, and is tried for speedy_redis_connect_timeout at most.
+         */
+
+        ngx_queue_insert_tail(&jobs.start, &job->queue);
+        ngx_add_timer(&job->timer, job->smcf->redis_connect_timeout * 2);
+        job->pending = 1;
+
+    } else if (ngx_http_speedy_job_reserve(job) != NGX_OK) {
         ngx_http_speedy_job_end(job);
         *code = NGX_HTTP_SPEEDY_UNAVAILABLE;
         return NGX_DECLINED;
@@ -235,6 +248,32 @@ ngx_http_speedy_job_start(ngx_http_request_t *r, ngx_http_speedy_ctx_t *ctx,
     cln->data = ctx;
 
     return NGX_DONE;
+}
+
+
+void
+ngx_http_speedy_job_started(void)
+{
+    ngx_queue_t            *q;
+    ngx_http_speedy_job_t  *job;
+
+    while (!ngx_queue_empty(&jobs.start)) {
+        q = ngx_queue_head(&jobs.start);
+        ngx_queue_remove(q);
+
+        job = ngx_queue_data(q, ngx_http_speedy_job_t, queue);
+        job->pending = 0;
+
+        if (job->timer.timer_set) {
+            ngx_del_timer(&job->timer);
+        }
+
+        /* nothing was sent for it: a client that went has no order */
+
+        if (job->r == NULL || ngx_http_speedy_job_reserve(job) != NGX_OK) {
+            ngx_http_speedy_job_outcome(job, NGX_HTTP_SPEEDY_UNAVAILABLE);
+        }
+    }
 }
 
 
@@ -345,7 +384,10 @@ ngx_http_speedy_job_go_on(ngx_event_t *ev)
 }
 
 
-/* The client's wait for the delivery report is over; the job's is not. */
+/*
+ * The client's wait is over. Before the reserve that is the end; afterwards
+ * the job goes on.
+ */
 
 static void
 ngx_http_speedy_job_late(ngx_event_t *ev)
@@ -354,6 +396,15 @@ ngx_http_speedy_job_late(ngx_event_t *ev)
 
     job = (ngx_http_speedy_job_t *)
               ((u_char *) ev - offsetof(ngx_http_speedy_job_t, timer));
+
+    if (job->state == NGX_HTTP_SPEEDY_JOB_START) {
+        ngx_queue_remove(&job->queue);
+        job->pending = 0;
+        job->outcome = NGX_HTTP_SPEEDY_UNAVAILABLE;
+        ngx_http_speedy_job_answer(job);
+        ngx_http_speedy_job_end(job);
+        return;
+    }
 
     if (job->r == NULL) {
         return;

@@ -67,6 +67,7 @@ typedef struct {
     ngx_msec_t                  backoff;
     u_char                      run_id[NGX_HTTP_SPEEDY_RUN_ID_LEN];
     char                        sha[NGX_HTTP_SPEEDY_NSCRIPTS][40];
+    unsigned                    tried:1;    /* the first attempt is over */
 } ngx_http_speedy_redis_t;
 
 
@@ -165,6 +166,13 @@ ngx_uint_t
 ngx_http_speedy_redis_ready(void)
 {
     return rk.state == NGX_HTTP_SPEEDY_REDIS_READY;
+}
+
+
+ngx_uint_t
+ngx_http_speedy_redis_starting(void)
+{
+    return !rk.tried && rk.ac != NULL;
 }
 
 
@@ -560,6 +568,7 @@ ngx_http_speedy_redis_setup_step(ngx_int_t rc)
     }
 
     rk.state = NGX_HTTP_SPEEDY_REDIS_READY;
+    rk.tried = 1;
     rk.backoff = NGX_HTTP_SPEEDY_BACKOFF_MIN;
 
     if (rk.guard.timer_set) {
@@ -570,6 +579,8 @@ ngx_http_speedy_redis_setup_step(ngx_int_t rc)
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "speedy: connected to Redis, run_id %*s",
                   (size_t) NGX_HTTP_SPEEDY_RUN_ID_LEN, rk.run_id);
+
+    ngx_http_speedy_job_started();
 }
 
 
@@ -670,6 +681,11 @@ ngx_http_speedy_redis_lost(void)
 
     rk.ac = NULL;
     rk.state = NGX_HTTP_SPEEDY_REDIS_DOWN;
+
+    if (!rk.tried) {
+        rk.tried = 1;
+        ngx_http_speedy_job_started();
+    }
 
     if (rk.guard.timer_set) {
         ngx_del_timer(&rk.guard);

@@ -6,16 +6,18 @@ package Speedy::Gateway;
 
 use strict;
 use warnings;
-use Digest::SHA qw(sha256);
 use Exporter qw(import);
 use Speedy::Kafka;
 use Speedy::Redis;
 use Speedy::Token ();
-use Speedy::Util qw(temp_dir write_file);
-use Time::HiRes qw(time);
+use HTTP::Tiny;
+use JSON::PP ();
+use Speedy::Util qw(temp_dir write_file build_dir build_file free_port spawn
+    stop_process wait_for connect_to scan_log read_file);
 
 our @EXPORT_OK = qw(gateway redis kafka sale forget_sale bearer run_id
-    gateway_http gateway_config keys_dir buy redis_now user_units);
+    gateway_http gateway_config keys_dir buy redis_now user_units
+    nginx_start nginx_stop nginx_log purchase metric);
 
 =head1 SYNOPSIS
 
@@ -47,6 +49,20 @@ A server's part: the purchase, /me (who am I), /metrics.
 =item bearer(%options of Speedy::Token::token), buy($sale, user, key, ...)
 
 Header lines.
+
+=item nginx_start(http => {directives}, config => TEXT, workers => 1)
+
+An nginx of the test's own, for tests that break what is behind it; returns a
+handle {port, pid, dir}. nginx_stop($n, SIGNAL) ends it (QUIT) and returns the
+lines of its log that must not be there; nginx_log($n) is the whole log.
+
+=item purchase($n, $sale, user => , key => , quantity => , variant => )
+
+One purchase; {status, headers, code, order_id, ... of the body}.
+
+=item metric($n, $name)
+
+A number of /metrics, by the name with its labels.
 
 =back
 
@@ -174,6 +190,91 @@ sub user_units {
     my ($id, $user) = @_;
     my $packed = $redis->cmd('HGET', "speedy:{$id}:user", $user) // return 0;
     return unpack 'N', $packed;
+}
+
+sub nginx_start {
+    my (%o) = @_;
+    my $n = { dir => temp_dir('nginx'), port => free_port() };
+    mkdir "$n->{dir}/$_" for qw(logs temp);
+    my $config = $o{config} // gateway_config();
+    $config =~ s/\$TEST_NGINX_SERVER_PORT/$n->{port}/g;
+    my $user = $> == 0 ? 'user root;' : '';
+    my $temp = join ' ', map { "${_}_temp_path temp/$_;" }
+        qw(client_body proxy fastcgi uwsgi scgi);
+    my $http = gateway_http(%{ $o{http} // {} });
+    write_file("$n->{dir}/nginx.conf", <<"CONF");
+daemon off; $user worker_processes @{[$o{workers} // 1]};
+worker_shutdown_timeout 8s;
+error_log logs/error.log info; pid logs/nginx.pid;
+load_module @{[build_file('ngx_http_speedy_module.so')]};
+events { worker_connections 1024; }
+http {
+    $temp
+$http
+    server {
+        listen 127.0.0.1:$n->{port} backlog=1024;
+$config
+    }
+}
+CONF
+    my %env = %{ $o{env} // {} };
+    my $nm = `nm -D @{[build_file('ngx_http_speedy_module.so')]} 2>/dev/null`;
+    if ($nm =~ /__asan_init/) {
+        chomp($env{LD_PRELOAD} = `gcc -print-file-name=libasan.so`);
+        $env{ASAN_OPTIONS} = "detect_leaks=0:log_path=$n->{dir}/logs/asan";
+    }
+    $n->{pid} = spawn(
+        name => 'nginx', env => \%env, stdout => "$n->{dir}/logs/out",
+        cmd  => ['/usr/sbin/nginx', '-p', $n->{dir}, '-e', 'logs/error.log',
+            '-c', 'nginx.conf'],
+    );
+    wait_for { connect_to($n->{port}) } 15, "nginx in $n->{dir}";
+    return $n;
+}
+
+sub nginx_log { return read_file("$_[0]{dir}/logs/error.log") // '' }
+
+sub nginx_stop {
+    my ($n, $signal) = @_;
+    my $orderly = stop_process($n->{pid}, $signal // 'QUIT', 15);
+    return (
+        ($orderly ? () : 'nginx did not end in time'),
+        scan_log("$n->{dir}/logs/error.log"),
+        map { "$_: " . read_file($_) } glob "$n->{dir}/logs/asan*",
+    );
+}
+
+sub purchase {
+    my ($n, $sale, %o) = @_;
+    my $http = HTTP::Tiny->new(timeout => $o{timeout} // 10, keep_alive => 0);
+    my ($token) = bearer(sub => $o{user} // 'u1') =~ /: (.*)/;
+    my $r = $http->post(
+        "http://127.0.0.1:$n->{port}/api/v1/sales/$sale/orders", {
+            headers => {
+                'Content-Type'    => 'application/json',
+                'Idempotency-Key' => $o{key} // 'k1',
+                Authorization     => $token,
+            },
+            content => sprintf('{"variant":"%s","quantity":%d}',
+                $o{variant} // 'default', $o{quantity} // 1),
+        });
+    my $body = eval { JSON::PP::decode_json($r->{content}) } // {};
+    return { %$body, status => $r->{status}, headers => $r->{headers} };
+}
+
+sub metric {
+    my ($n, $name) = @_;
+    my $text = HTTP::Tiny->new->get("http://127.0.0.1:$n->{port}/metrics")
+        ->{content};
+    my ($sum, $seen) = (0, 0);
+    while ($text =~ /^speedy_(\S+) (\d+)$/mg) {
+        my ($full, $value) = ($1, $2);
+        (my $bare = $full) =~ s/\{.*//;
+        next if $full ne $name && $bare ne $name;
+        $sum += $value;
+        $seen = 1;
+    }
+    return $seen ? $sum : undef;
 }
 
 sub bearer {
