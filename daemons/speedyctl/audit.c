@@ -109,8 +109,11 @@ void audit_run(struct audit *a, struct audit_line *lines)
         if (round > 0 && (!a->quiescent || speedy_pause(300)))
             break;
         for (size_t i = 0; i < audit_check_count; i++) {
+            int64_t begin = speedy_now_boot();
+
             line_reset(&lines[i], audit_checks[i].name);
             audit_checks[i].run(a, &lines[i]);
+            lines[i].ms = speedy_now_boot() - begin;
         }
     }
 }
@@ -171,12 +174,12 @@ static void print_json(const struct audit *a, const struct audit_line *lines,
 
         speedy_buf_printf(&b,
                           "%s{\"name\":\"%s\",\"what\":\"%s\",\"state\":"
-                          "\"%s\",\"findings\":%ld,\"figures\":",
+                          "\"%s\",\"findings\":%ld,\"ms\":%lld,\"figures\":",
                           i ? "," : "", l->name, audit_checks[i].what,
                           l->broken    ? "broken"
                           : l->skipped ? "skipped"
                                        : "ok",
-                          l->broken);
+                          l->broken, (long long)l->ms);
         speedy_buf_json(&b, l->figures.len ? l->figures.data : "");
         speedy_buf_printf(&b, ",\"examples\":[");
         json_examples(&b, l->examples.data);

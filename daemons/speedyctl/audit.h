@@ -17,6 +17,7 @@ struct audit_line {
     bool skipped;
     struct speedy_buf figures, examples;
     long example_count;
+    int64_t ms; /* that judging took */
 };
 
 /* A variant in MySQL, what its orders add up to, and Redis. */

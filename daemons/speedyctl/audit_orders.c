@@ -23,71 +23,51 @@ static const char *uuid(const struct speedy_db_value *v)
     return out;
 }
 
-static int limit_row(void *data, const struct speedy_db_value *col,
-                     size_t cols)
+/* sale, user, live units, limit, live orders, their keys, one of them, rows
+ * whose key_live does not fit, one of those */
+static int user_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
+    struct audit_line *l = data;
+    const char *sale = col[0].bytes, *user = col[1].bytes;
+
     (void)cols;
-    audit_broken(data, "sale %s: user %s has %lld units, limit %lld",
-                 (const char *)col[0].bytes, (const char *)col[1].bytes,
-                 (long long)col[2].number, (long long)col[3].number);
+    if (col[2].number > col[3].number)
+        audit_broken(l, "sale %s: user %s has %lld units, limit %lld", sale,
+                     user, (long long)col[2].number, (long long)col[3].number);
+    if (col[4].number != col[5].number)
+        audit_broken(l,
+                     "sale %s: user %s has %lld orders of %lld keys, one is %s",
+                     sale, user, (long long)col[4].number,
+                     (long long)col[5].number, uuid(&col[6]));
+    if (col[7].number > 0)
+        audit_broken(l, "order %s: key_live does not fit its state",
+                     uuid(&col[8]));
     return 0;
 }
 
-static int key_row(void *data, const struct speedy_db_value *col, size_t cols)
-{
-    (void)cols;
-    audit_broken(data, "sale %s: user %s has %lld orders of one key, one is %s",
-                 (const char *)col[0].bytes, (const char *)col[1].bytes,
-                 (long long)col[2].number, uuid(&col[3]));
-    return 0;
-}
+#define LIVE "CASE WHEN o.state <> 'REJECTED' THEN "
+#define UNFIT                                                                  \
+    "(o.state = 'REJECTED') <> (o.key_live IS NULL) OR o.key_live <> "         \
+    "o.key_digest"
 
-static int live_row(void *data, const struct speedy_db_value *col, size_t cols)
-{
-    (void)cols;
-    audit_broken(data, "order %s (%s): key_live does not fit its state",
-                 uuid(&col[0]), (const char *)col[1].bytes);
-    return 0;
-}
-
+/* One pass over the orders by user: units, keys, and the key's column. */
 void audit_limits(struct audit *a, struct audit_line *l)
 {
-    int64_t users = 0;
-
     if (audit_db(l, speedy_db_query(
                         a->c->db,
                         "SELECT o.sale_id, o.user_id, CAST(SUM(o.units_live) "
-                        "AS SIGNED) AS units, s.per_user_limit FROM orders o "
-                        "JOIN sales s ON s.id = o.sale_id WHERE ? = '' OR "
-                        "o.sale_id = ? GROUP BY o.sale_id, o.user_id, "
-                        "s.per_user_limit HAVING units > s.per_user_limit "
-                        "LIMIT 1000",
-                        DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)), limit_row,
-                        l)) != 0)
-        return;
-    if (audit_db(l, speedy_db_query(
-                        a->c->db,
-                        "SELECT sale_id, user_id, COUNT(*) AS n, MIN(id) FROM "
-                        "orders WHERE state <> 'REJECTED' AND (? = '' OR "
-                        "sale_id = ?) GROUP BY sale_id, user_id, key_digest "
-                        "HAVING n > 1 LIMIT 1000",
-                        DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)), key_row,
-                        l)) != 0)
-        return;
-    if (audit_db(l, speedy_db_query(
-                        a->c->db,
-                        "SELECT id, state FROM orders WHERE (? = '' OR sale_id "
-                        "= ?) AND ((state = 'REJECTED') <> (key_live IS NULL) "
-                        "OR key_live <> key_digest) LIMIT 1000",
-                        DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)), live_row,
-                        l)) != 0)
-        return;
-    if (speedy_db_number(a->c->db,
-                         "SELECT COUNT(DISTINCT user_id) FROM orders WHERE ? = "
-                         "'' OR sale_id = ?",
-                         DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)),
-                         &users) >= 0)
-        audit_figures(l, "users=%lld", (long long)users);
+                        "AS SIGNED) AS units, s.per_user_limit, COUNT(" LIVE
+                        "1 END) AS live, COUNT(DISTINCT " LIVE
+                        "o.key_digest END) AS used, MIN(o.id), COUNT(CASE WHEN "
+                        UNFIT " THEN 1 END) AS unfit, MIN(CASE WHEN " UNFIT
+                        " THEN o.id END) FROM orders o JOIN sales s ON s.id = "
+                        "o.sale_id WHERE ? = '' OR o.sale_id = ? GROUP BY "
+                        "o.sale_id, o.user_id, s.per_user_limit HAVING units > "
+                        "s.per_user_limit OR live <> used OR unfit > 0 LIMIT "
+                        "1000",
+                        DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)), user_row,
+                        l)) == 0)
+        audit_figures(l, "sales=%zu", a->sale_count);
 }
 
 /* The walk through the events of one order after another. */

@@ -113,6 +113,20 @@ static void produce(void)
         speedy_buf_free(&value[i]);
 }
 
+/* Nothing arrives any more: a reader need not wait for it. */
+static void read_at_once(void)
+{
+    static char key[] = "fetch.wait.max.ms", value[] = "10";
+    static struct speedy_pairs pairs;
+
+    pairs.at = calloc(1, sizeof(*pairs.at));
+    assert_non_null(pairs.at);
+    pairs.at[0].key = key;
+    pairs.at[0].value = value;
+    pairs.count = 1;
+    speedy_conf.kafka = pairs;
+}
+
 int rig_audit_start(void **state)
 {
     rd_kafka_mock_cluster_t *cluster;
@@ -130,6 +144,7 @@ int rig_audit_start(void **state)
     if (shop_db_do("SET GLOBAL check_constraint_checks = 0") != 0)
         return -1;
     produce();
+    read_at_once();
     c.db = speedy_db_new("speedyctl");
     c.redis = speedy_redis_new();
     return c.db != NULL && c.redis != NULL ? 0 : -1;
@@ -139,6 +154,8 @@ int rig_audit_stop(void **state)
 {
     (void)state;
     speedy_consumer_free(kafka);
+    free(speedy_conf.kafka.at);
+    speedy_conf.kafka.count = 0;
     ctl_close(&c);
     speedy_args_free(&args);
     servers_stop();

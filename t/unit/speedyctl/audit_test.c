@@ -135,7 +135,7 @@ static void i2(void **state)
     SQL("UPDATE orders SET user_id = 'u1', key_digest = (SELECT d FROM (SELECT "
         "key_digest AS d FROM orders WHERE id = " RIG_ID(1) ") x) WHERE id = "
         RIG_ID(3));
-    expect("I2", "user u1 has 2 orders of one key");
+    expect("I2", "user u1 has 2 orders of 1 keys");
     rig_audit_good();
     SQL("UPDATE orders SET key_live = NULL WHERE id = " RIG_ID(1));
     expect("I2", "key_live does not fit");
