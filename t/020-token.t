@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use Speedy::Gateway qw(gateway gateway_http gateway_config keys_dir);
+use Speedy::Module qw(gateway gateway_http gateway_config keys_dir);
 use Speedy::Nginx 'no_plan';
 use Speedy::Token qw(token);
 use MIME::Base64 qw(encode_base64url);

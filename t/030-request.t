@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use Speedy::Gateway qw(gateway gateway_http gateway_config sale buy bearer);
+use Speedy::Module qw(gateway gateway_http gateway_config sale buy bearer);
 use Speedy::Nginx 'no_plan';
 
 gateway();

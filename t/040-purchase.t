@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use Speedy::Gateway qw(gateway gateway_http gateway_config sale buy redis
+use Speedy::Module qw(gateway gateway_http gateway_config sale buy redis
     redis_now user_units run_id);
 use Speedy::Nginx 'no_plan';
 use Test::More;
