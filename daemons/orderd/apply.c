@@ -1,7 +1,9 @@
 /*
  * The transaction of a batch, in this order: the stored offsets by
  * compare-and-set (a zombie ends here), which orders are known, the guard,
- * the rows, COMMIT. Whatever fails rolls all of it back.
+ * the rows, COMMIT. Whatever fails rolls all of it back. The primary key of
+ * orders is the inbox: while nothing comes twice nobody asks it beforehand,
+ * and a row that it refuses has the batch run again, asking.
  *
  * A batch that a unique key or a constraint refuses is cut in halves until
  * the one record is found that made the trouble; the others go through.
@@ -17,6 +19,12 @@
 #include "held.h"
 #include "metrics.h"
 #include "rows.h"
+
+/*
+ * A record that comes twice is rare, and seldom alone: after one, this many
+ * transactions ask which orders are known before they write.
+ */
+#define SUSPICION 64
 
 /* Results of one attempt beyond enum speedy_db_status. */
 enum { ATTEMPT_ZOMBIE = 10, ATTEMPT_NEWER, ATTEMPT_DONE_BEFORE };
@@ -58,17 +66,6 @@ static struct orderd_cursor *cursor_of(struct orderd_apply *a, int partition)
     return NULL;
 }
 
-/* Records from `at` on that are of one partition, within the step. */
-static size_t span(const struct orderd_apply *a, size_t at)
-{
-    size_t n = 1;
-
-    while (at + n < a->step &&
-           a->items[at + n].partition == a->items[at].partition)
-        n++;
-    return n;
-}
-
 struct stored {
     int64_t next, token;
 };
@@ -85,7 +82,7 @@ static int on_stored(void *data, const struct speedy_db_value *col, size_t cols)
 
 /* The compare-and-set found another row: ours from a lost COMMIT, or not. */
 static int explain_offset(struct orderd_apply *a,
-                          const struct orderd_cursor *cursor, int64_t next)
+                          const struct orderd_cursor *cursor)
 {
     struct stored s = {-1, -1};
     int rc = speedy_db_query(
@@ -96,20 +93,19 @@ static int explain_offset(struct orderd_apply *a,
 
     if (rc != SPEEDY_DB_OK)
         return rc;
-    if (a->in_doubt && s.next == next && s.token == cursor->token)
+    if (a->in_doubt && s.next == cursor->target && s.token == cursor->token)
         return ATTEMPT_DONE_BEFORE;
     a->culprit = cursor->partition;
     speedy_log(SPEEDY_WARN, "stored offset is not ours: partition given up",
                "partition=%d next=%lld token=%lld stored_next=%lld"
                " stored_token=%lld",
                cursor->partition, (long long)cursor->next,
-               (long long)cursor->token, (long long)s.next,
-               (long long)s.token);
+               (long long)cursor->token, (long long)s.next, (long long)s.token);
     return ATTEMPT_ZOMBIE;
 }
 
 static int move_offset(struct orderd_apply *a,
-                       const struct orderd_cursor *cursor, int64_t next)
+                       const struct orderd_cursor *cursor)
 {
     long changed = 0;
     int rc;
@@ -120,8 +116,9 @@ static int move_offset(struct orderd_apply *a,
         "UPDATE kafka_offsets SET next_offset = ?,"
         " updated_at = CURRENT_TIMESTAMP(3)"
         " WHERE topic = ? AND part = ? AND next_offset = ? AND token = ?",
-        DB_ARGS(DB_INT(next), DB_TEXT(a->topic), DB_INT(cursor->partition),
-                DB_INT(cursor->next), DB_INT(cursor->token)),
+        DB_ARGS(DB_INT(cursor->target), DB_TEXT(a->topic),
+                DB_INT(cursor->partition), DB_INT(cursor->next),
+                DB_INT(cursor->token)),
         &changed);
 #else
     /* For the tests: a zombie moves the offset back and writes its batch. */
@@ -129,26 +126,33 @@ static int move_offset(struct orderd_apply *a,
         a->db,
         "UPDATE kafka_offsets SET next_offset = ?,"
         " updated_at = CURRENT_TIMESTAMP(3) WHERE topic = ? AND part = ?",
-        DB_ARGS(DB_INT(next), DB_TEXT(a->topic), DB_INT(cursor->partition)),
+        DB_ARGS(DB_INT(cursor->target), DB_TEXT(a->topic),
+                DB_INT(cursor->partition)),
         &changed);
     changed = 1;
 #endif
     if (rc != SPEEDY_DB_OK || changed == 1)
         return rc;
-    return explain_offset(a, cursor, next);
+    return explain_offset(a, cursor);
+}
+
+/* Where the step leads each partition. */
+static void aim(struct orderd_apply *a)
+{
+    for (size_t i = 0; i < a->cursor_count; i++)
+        a->cursors[i].target = -1;
+    for (size_t i = 0; i < a->step; i++)
+        cursor_of(a, a->items[i].partition)->target = a->items[i].offset + 1;
 }
 
 static int move_offsets(struct orderd_apply *a)
 {
-    size_t n;
+    aim(a);
+    for (size_t i = 0; i < a->cursor_count; i++) {
+        int rc = SPEEDY_DB_OK;
 
-    for (size_t i = 0; i < a->step; i += n) {
-        const struct orderd_cursor *cursor =
-            cursor_of(a, a->items[i].partition);
-        int rc;
-
-        n = span(a, i);
-        rc = move_offset(a, cursor, a->items[i + n - 1].offset + 1);
+        if (a->cursors[i].target >= 0)
+            rc = move_offset(a, &a->cursors[i]);
         if (rc != SPEEDY_DB_OK)
             return rc;
     }
@@ -179,14 +183,15 @@ static int check_key(struct orderd_apply *a)
     return rc < 0 ? rc : SPEEDY_DB_OK;
 }
 
-/* Verdicts and the guard. The known ones are left out before. */
+/* Verdicts and the guard; units count only for orders not known before. */
 static int judge(struct orderd_apply *a)
 {
     struct orderd_item *refused = NULL;
-    int rc;
+    int rc = SPEEDY_DB_OK;
 
     a->order_count = orderd_batch_distinct(a->items, a->step, a->orders);
-    rc = orderd_rows_known(a);
+    if (a->suspicion > 0)
+        rc = orderd_rows_known(a);
     if (rc == SPEEDY_DB_OK)
         rc = check_key(a);
     if (rc != SPEEDY_DB_OK)
@@ -272,8 +277,12 @@ static void advance(struct orderd_apply *a)
 {
     size_t done = a->step;
 
-    for (size_t i = 0; i < done; i++)
-        cursor_of(a, a->items[i].partition)->next = a->items[i].offset + 1;
+    for (size_t i = 0; i < a->cursor_count; i++) {
+        if (a->cursors[i].target >= 0)
+            a->cursors[i].next = a->cursors[i].target;
+    }
+    if (a->suspicion > 0)
+        a->suspicion--;
     a->items += done;
     a->count -= done;
     a->step = done * 2 < a->count ? done * 2 : a->count;
@@ -285,6 +294,10 @@ static void advance(struct orderd_apply *a)
 static bool narrow(struct orderd_apply *a, int why)
 {
     a->in_doubt = false;
+    if (why == SPEEDY_DB_DUPLICATE && a->suspicion == 0) {
+        a->suspicion = SUSPICION;
+        return true;
+    }
     if (a->step > 1) {
         a->step /= 2;
         return true;
@@ -340,5 +353,6 @@ void orderd_apply_forget(struct orderd_apply *a, int partition)
         if (a->items[i].partition != partition)
             a->items[kept++] = a->items[i];
     }
-    orderd_apply_set(a, a->items, kept);
+    if (kept < a->count)
+        orderd_apply_set(a, a->items, kept);
 }

@@ -15,6 +15,7 @@
 struct orderd_cursor {
     int partition;
     int64_t next, token;
+    int64_t target; /* of apply.c: next after the transaction; -1 unchanged */
 };
 
 enum orderd_result {
@@ -44,6 +45,7 @@ struct orderd_apply {
     /* of apply.c, between calls */
     size_t step;   /* records in the next transaction */
     bool alone;    /* the one record of the next transaction made trouble */
+    int suspicion; /* transactions that must ask first what is known */
     bool in_doubt; /* a COMMIT was sent and not answered */
     int64_t now;   /* the database's clock in this transaction, ms */
     struct orderd_item *orders[ORDERD_BATCH_MAX];

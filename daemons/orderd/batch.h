@@ -1,6 +1,7 @@
 /*
- * A batch: records read from one or more partitions, parsed, in the order
- * (partition, offset). Pure: nothing here talks to a server.
+ * A batch: records read from one or more partitions, parsed; those of one
+ * partition in the order of their offsets. Pure: nothing here talks to a
+ * server.
  *
  * The verdict of each record is what apply.c found out about it; until then
  * it says what parsing alone can know.

@@ -2,8 +2,8 @@
  * orderd: accepted orders from Kafka into MySQL, and a shopper's view of
  * them. Any number may run; partitions are shared by leases.
  *
- * Threads: `leases` (who reads what), `consume` (batches), the HTTP pool;
- * each has connections of its own.
+ * Threads: `leases` (who reads what), `consume` (batches) with `parse` beside
+ * it, the HTTP pool; each has connections of its own.
  */
 #include <stdio.h>
 #include <string.h>
@@ -14,6 +14,7 @@
 #include "consume.h"
 #include "metrics.h"
 #include "orders_http.h"
+#include "parser.h"
 #include "partitions.h"
 #include "stores.h"
 
@@ -88,6 +89,7 @@ static int start(int instance)
     };
 
     if (speedy_duty_start("leases", orderd_leases_turn, NULL) != 0 ||
+        speedy_duty_start("parse", orderd_parser_turn, NULL) != 0 ||
         speedy_duty_start("consume", orderd_consume_turn, NULL) != 0)
         return -1;
     return speedy_http_start(&http);

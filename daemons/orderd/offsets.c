@@ -59,12 +59,11 @@ enum orderd_taking orderd_offset_take(struct speedy_db *db, const char *topic,
                    partition, (long long)row.token, (long long)lease->token);
         return give_back(db, 0);
     }
-    rc = speedy_db_exec(db,
-                        "UPDATE kafka_offsets SET token = ?"
-                        " WHERE topic = ? AND part = ?",
-                        DB_ARGS(DB_INT(lease->token), DB_TEXT(topic),
-                                DB_INT(partition)),
-                        NULL);
+    rc = speedy_db_exec(
+        db,
+        "UPDATE kafka_offsets SET token = ?"
+        " WHERE topic = ? AND part = ?",
+        DB_ARGS(DB_INT(lease->token), DB_TEXT(topic), DB_INT(partition)), NULL);
     if (rc != SPEEDY_DB_OK)
         return give_back(db, rc);
     if (speedy_db_commit(db) != 0)
@@ -73,8 +72,8 @@ enum orderd_taking orderd_offset_take(struct speedy_db *db, const char *topic,
     return ORDERD_TAKEN;
 }
 
-enum orderd_taking orderd_offset_create(struct speedy_db *db,
-                                        const char *topic, int partition,
+enum orderd_taking orderd_offset_create(struct speedy_db *db, const char *topic,
+                                        int partition,
                                         const struct speedy_lease *lease)
 {
     int rc;
@@ -84,12 +83,11 @@ enum orderd_taking orderd_offset_create(struct speedy_db *db,
     rc = speedy_lease_lock(lease, db);
     if (rc != 1)
         return give_back(db, rc);
-    rc = speedy_db_exec(db,
-                        "INSERT INTO kafka_offsets (topic, part, next_offset,"
-                        " token) VALUES (?, ?, 0, ?)",
-                        DB_ARGS(DB_TEXT(topic), DB_INT(partition),
-                                DB_INT(lease->token)),
-                        NULL);
+    rc = speedy_db_exec(
+        db,
+        "INSERT INTO kafka_offsets (topic, part, next_offset,"
+        " token) VALUES (?, ?, 0, ?)",
+        DB_ARGS(DB_TEXT(topic), DB_INT(partition), DB_INT(lease->token)), NULL);
     if (rc != SPEEDY_DB_OK)
         return give_back(db, rc);
     if (speedy_db_commit(db) != 0)

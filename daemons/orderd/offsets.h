@@ -20,8 +20,8 @@ enum orderd_taking orderd_offset_take(struct speedy_db *db, const char *topic,
                                       const struct speedy_lease *lease,
                                       int64_t *next);
 /* For a partition that nobody has ever read: the row, at offset 0. */
-enum orderd_taking orderd_offset_create(struct speedy_db *db,
-                                        const char *topic, int partition,
+enum orderd_taking orderd_offset_create(struct speedy_db *db, const char *topic,
+                                        int partition,
                                         const struct speedy_lease *lease);
 
 #endif

@@ -129,9 +129,8 @@ void orderd_http_list(struct speedy_request *r, void *data)
     r->status = 200;
     if (page.count > page.limit) {
         orderd_cursor_text(page.last, cursor);
-        speedy_buf_printf(&r->out,
-                          "],\"has_more\":true,\"next_cursor\":\"%s\"}\n",
-                          cursor);
+        speedy_buf_printf(
+            &r->out, "],\"has_more\":true,\"next_cursor\":\"%s\"}\n", cursor);
     } else {
         speedy_buf_printf(&r->out,
                           "],\"has_more\":false,\"next_cursor\":null}\n");

@@ -25,10 +25,47 @@ void orderd_reading_close(struct orderd_source *source,
     if (p->open)
         speedy_consumer_stop(source->kc, source->topic, p->partition);
     p->open = false;
+    while (p->waiting_at < p->waiting_count)
+        rd_kafka_message_destroy(p->waiting[p->waiting_at++]);
 }
 
-void orderd_reading_stop(struct orderd_source *source,
-                         struct orderd_reading *p)
+static void refill(struct orderd_source *source, struct orderd_reading *p)
+{
+    rd_kafka_resp_err_t error;
+    long n = speedy_consumer_read(source->kc, source->topic, p->partition,
+                                  p->waiting, ORDERD_WAITING_MAX, 0, &error);
+
+    p->waiting_at = p->waiting_count = 0;
+    for (long i = 0; i < n; i++) {
+        if (error != RD_KAFKA_RESP_ERR_NO_ERROR ||
+            p->waiting[i]->offset < p->read) {
+            rd_kafka_message_destroy(p->waiting[i]);
+            continue;
+        }
+        p->read = p->waiting[i]->offset + 1;
+        p->waiting[p->waiting_count++] = p->waiting[i];
+    }
+    p->dry = p->waiting_count == 0;
+    if (error != RD_KAFKA_RESP_ERR_NO_ERROR)
+        orderd_reading_stop(source, p);
+}
+
+rd_kafka_message_t *orderd_reading_peek(struct orderd_source *source,
+                                        struct orderd_reading *p)
+{
+    if (!p->open)
+        return NULL;
+    if (p->waiting_at == p->waiting_count && !p->dry)
+        refill(source, p);
+    return p->waiting_at < p->waiting_count ? p->waiting[p->waiting_at] : NULL;
+}
+
+void orderd_reading_pop(struct orderd_reading *p)
+{
+    p->waiting_at++;
+}
+
+void orderd_reading_stop(struct orderd_source *source, struct orderd_reading *p)
 {
     orderd_reading_close(source, p);
     p->stopped = true;
@@ -116,6 +153,7 @@ int orderd_reading_open(struct orderd_source *source, struct orderd_reading *p)
     }
     p->open = true;
     p->stopped = false;
+    p->read = p->next;
     speedy_log(SPEEDY_INFO, "partition open",
                "topic=%s partition=%d next=%lld token=%lld", source->topic,
                p->partition, (long long)p->next, (long long)p->lease.token);

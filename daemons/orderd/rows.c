@@ -10,10 +10,10 @@
 
 #include "../common/log.h"
 
-#define ORDER_COLUMNS 19
-#define EVENT_COLUMNS 5
-#define HEAD_MAX 255   /* of dead_letters.record_key */
-#define HOLDS_MAX 16   /* sales whose hold is kept during one batch */
+#define ORDER_COLUMNS 14 /* parameters of a row */
+#define EVENT_COLUMNS 3
+#define HEAD_MAX 255 /* of dead_letters.record_key */
+#define HOLDS_MAX 16 /* sales whose hold is kept during one batch */
 
 struct times {
     char reserved_at[ORDERD_TIME_LEN + 1], pay_by[ORDERD_TIME_LEN + 1];
@@ -22,6 +22,7 @@ struct times {
 struct orderd_rows {
     struct speedy_db_value values[ORDERD_BATCH_MAX * ORDER_COLUMNS];
     struct times times[ORDERD_BATCH_MAX];
+    struct orderd_item *alike[ORDERD_BATCH_MAX];
     char now[ORDERD_TIME_LEN + 1];
     struct {
         char sale[SPEEDY_ID_MAX + 1];
@@ -99,8 +100,6 @@ static void order_row(struct orderd_apply *a, const struct orderd_item *item,
     const struct speedy_event *ev = &item->event;
     struct speedy_db_value *v = &a->rows->values[at * ORDER_COLUMNS];
     struct times *t = &a->rows->times[at];
-    const char *reason = orderd_verdict_reason(item->verdict);
-    struct speedy_db_value now = DB_BYTES(a->rows->now, ORDERD_TIME_LEN);
 
     orderd_time_text(ev->reserved_at, t->reserved_at);
     orderd_time_text(orderd_pay_by(ev->pay_by, a->now, hold), t->pay_by);
@@ -110,24 +109,51 @@ static void order_row(struct orderd_apply *a, const struct orderd_item *item,
     *v++ = DB_TEXT(ev->user);
     *v++ = DB_INT(ev->quantity);
     *v++ = DB_INT(ev->unit_price);
-    *v++ = DB_TEXT(reason == NULL ? "PENDING_PAYMENT" : "REJECTED");
-    *v++ = DB_INT(reason == NULL ? ev->quantity : 0);
     *v++ = DB_INT(ev->epoch);
     *v++ = DB_INT(ev->seq);
     *v++ = DB_BYTES(ev->key_digest, SPEEDY_DIGEST_LEN);
-    *v++ = reason == NULL ? DB_BYTES(ev->key_digest, SPEEDY_DIGEST_LEN)
-                          : DB_NULL;
     *v++ = DB_BYTES(ev->body_digest, SPEEDY_DIGEST_LEN);
-    *v++ = reason == NULL ? DB_NULL : DB_TEXT(reason);
     *v++ = DB_TEXT(ev->request_id);
     *v++ = DB_BYTES(t->reserved_at, ORDERD_TIME_LEN);
     *v++ = DB_BYTES(t->pay_by, ORDERD_TIME_LEN);
-    *v++ = now;
-    *v = now;
+    *v = DB_BYTES(a->rows->now, ORDERD_TIME_LEN);
 }
 
+#define INSERT_ORDERS                                                          \
+    "INSERT INTO orders (id, sale_id, variant, user_id, quantity, unit_price," \
+    " epoch, seq, key_digest, body_digest, request_id, reserved_at, pay_by,"   \
+    " created_at, updated_at, state, units_live, key_live, reject_reason)"     \
+    " VALUES "
+#define INSERT_EVENTS                                                          \
+    "INSERT INTO order_events (order_id, version, from_state, to_state,"       \
+    " actor, reason, at) VALUES "
+
+/*
+ * A row's later values name earlier columns of the same row: what is the same
+ * by definition is sent once.
+ */
+struct words {
+    const char *order, *event;
+};
+static const struct words accepted = {
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,created_at,'PENDING_PAYMENT',quantity,"
+    "key_digest,NULL)",
+    "(?,1,'','PENDING_PAYMENT',?,'accepted',?)"};
+static const struct words stale = {
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,created_at,'REJECTED',0,NULL,"
+    "'STALE_EPOCH')",
+    "(?,1,'','REJECTED',?,'STALE_EPOCH',?)"};
+static const struct words out_of_stock = {
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,created_at,'REJECTED',0,NULL,"
+    "'OUT_OF_STOCK')",
+    "(?,1,'','REJECTED',?,'OUT_OF_STOCK',?)"};
+static const struct words duplicate_key = {
+    "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,created_at,'REJECTED',0,NULL,"
+    "'DUPLICATE_KEY')",
+    "(?,1,'','REJECTED',?,'DUPLICATE_KEY',?)"};
+
 static int insert_orders(struct orderd_apply *a, struct orderd_item **orders,
-                         size_t n)
+                         size_t n, const char *group)
 {
     for (size_t i = 0; i < n; i++) {
         int64_t hold = 0;
@@ -137,58 +163,62 @@ static int insert_orders(struct orderd_apply *a, struct orderd_item **orders,
             return rc;
         order_row(a, orders[i], hold, i);
     }
-    return speedy_db_exec_many(
-        a->db,
-        "INSERT INTO orders (id, sale_id, variant, user_id, quantity,"
-        " unit_price, state, units_live, epoch, seq, key_digest, key_live,"
-        " body_digest, reject_reason, request_id, reserved_at, pay_by,"
-        " created_at, updated_at) VALUES ",
-        "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", n, "", a->rows->values,
-        n * ORDER_COLUMNS, NULL);
+    return speedy_db_exec_many(a->db, INSERT_ORDERS, group, n, "",
+                               a->rows->values, n * ORDER_COLUMNS, NULL);
 }
 
 static int insert_events(struct orderd_apply *a, struct orderd_item **orders,
-                         size_t n)
+                         size_t n, const char *group)
 {
     struct speedy_db_value *v = a->rows->values;
 
     for (size_t i = 0; i < n; i++) {
-        const char *reason = orderd_verdict_reason(orders[i]->verdict);
-
         *v++ = DB_BYTES(orders[i]->event.order_id, 16);
-        *v++ = DB_TEXT(reason == NULL ? "PENDING_PAYMENT" : "REJECTED");
         *v++ = DB_TEXT(a->actor);
-        *v++ = DB_TEXT(reason == NULL ? "accepted" : reason);
         *v++ = DB_BYTES(a->rows->now, ORDERD_TIME_LEN);
     }
-    return speedy_db_exec_many(
-        a->db,
-        "INSERT INTO order_events (order_id, version, from_state, to_state,"
-        " actor, reason, at) VALUES ",
-        "(?,1,'',?,?,?,?)", n, "", a->rows->values, n * EVENT_COLUMNS, NULL);
+    return speedy_db_exec_many(a->db, INSERT_EVENTS, group, n, "",
+                               a->rows->values, n * EVENT_COLUMNS, NULL);
 }
 
-int orderd_rows_orders(struct orderd_apply *a)
+/* All orders of one verdict. */
+static int insert_alike(struct orderd_apply *a, enum orderd_verdict verdict,
+                        const struct words *words)
 {
-    size_t kept = 0, n;
+    struct orderd_item **alike = a->rows->alike;
+    size_t count = 0, n;
 
     for (size_t i = 0; i < a->order_count; i++) {
-        if (a->orders[i]->verdict >= ORDERD_ACCEPTED)
-            a->orders[kept++] = a->orders[i];
+        if (a->orders[i]->verdict == verdict)
+            alike[count++] = a->orders[i];
     }
-    a->rows->hold_count = 0;
-    orderd_time_text(a->now, a->rows->now);
-    for (size_t i = 0; i < kept; i += n) {
+    for (size_t i = 0; i < count; i += n) {
         int rc;
 
-        n = speedy_db_chunk(kept - i);
-        rc = insert_orders(a, &a->orders[i], n);
+        n = speedy_db_chunk(count - i);
+        rc = insert_orders(a, &alike[i], n, words->order);
         if (rc == SPEEDY_DB_OK)
-            rc = insert_events(a, &a->orders[i], n);
+            rc = insert_events(a, &alike[i], n, words->event);
         if (rc != SPEEDY_DB_OK)
             return rc;
     }
     return SPEEDY_DB_OK;
+}
+
+int orderd_rows_orders(struct orderd_apply *a)
+{
+    int rc;
+
+    a->rows->hold_count = 0;
+    orderd_time_text(a->now, a->rows->now);
+    rc = insert_alike(a, ORDERD_ACCEPTED, &accepted);
+    if (rc == SPEEDY_DB_OK)
+        rc = insert_alike(a, ORDERD_STALE_EPOCH, &stale);
+    if (rc == SPEEDY_DB_OK)
+        rc = insert_alike(a, ORDERD_OUT_OF_STOCK, &out_of_stock);
+    if (rc == SPEEDY_DB_OK)
+        rc = insert_alike(a, ORDERD_DUPLICATE_KEY, &duplicate_key);
+    return rc;
 }
 
 static int insert_dead(struct orderd_apply *a, const struct orderd_item *item)
@@ -210,12 +240,11 @@ static int insert_dead(struct orderd_apply *a, const struct orderd_item *item)
         a->db,
         "INSERT INTO dead_letters (topic, part, offset_at, record_key,"
         " record_value, error) VALUES (?, ?, ?, ?, ?, ?)",
-        DB_ARGS(DB_TEXT(a->topic), DB_INT(item->partition),
-                DB_INT(item->offset),
-                DB_BYTES(item->key == NULL ? "" : item->key, key_len),
-                DB_BYTES(item->value == NULL ? "" : item->value,
-                         item->value_len),
-                DB_TEXT(item->error)),
+        DB_ARGS(
+            DB_TEXT(a->topic), DB_INT(item->partition), DB_INT(item->offset),
+            DB_BYTES(item->key == NULL ? "" : item->key, key_len),
+            DB_BYTES(item->value == NULL ? "" : item->value, item->value_len),
+            DB_TEXT(item->error)),
         NULL);
 }
 

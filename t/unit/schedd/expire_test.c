@@ -74,8 +74,7 @@ static void orders(int n, const char *state, int seconds)
                        " UNHEX(LPAD(HEX(%d), 32, '0')), UNHEX(LPAD('', 32,"
                        " '0')), UTC_TIMESTAMP(3),"
                        " UTC_TIMESTAMP(3) - INTERVAL %d SECOND)",
-                       users, sale, users, state, users, users, users,
-                       seconds),
+                       users, sale, users, state, users, users, users, seconds),
             0);
     }
     shop_db_do("UPDATE sale_variants SET held = held + %d WHERE sale_id ="
@@ -115,8 +114,7 @@ static int run(void)
 static void due_holds_end_and_give_back(void **state)
 {
     (void)state;
-    shop_db_do("UPDATE sale_variants SET epoch = 7 WHERE sale_id = '%s'",
-               sale);
+    shop_db_do("UPDATE sale_variants SET epoch = 7 WHERE sale_id = '%s'", sale);
     orders(3, "PENDING_PAYMENT", 1);
     orders(1, "PAY_READY", 1);
     orders(1, "PAY_FAILED", 1);
@@ -218,8 +216,7 @@ static void one_bad_row_stops_nobody(void **state)
     /* Its unit is counted nowhere: held cannot be lowered. */
     sale_of("immediate");
     orders(1, "PENDING_PAYMENT", 2);
-    shop_db_do("UPDATE sale_variants SET held = 0 WHERE sale_id = '%s'",
-               sale);
+    shop_db_do("UPDATE sale_variants SET held = 0 WHERE sale_id = '%s'", sale);
     assert_true(run() > 0);
     assert_int_equal(count("EXPIRED"), 0);
     assert_int_equal(expire.aside_count, 1);
