@@ -219,6 +219,27 @@ static int read_logs(struct audit *a)
     return 0;
 }
 
+/* A store that is being started again is waited for, as everything else. */
+static int open_stores(struct ctl *c, int64_t wait_ms)
+{
+    int64_t until = speedy_now_boot() + wait_ms;
+
+    for (;;) {
+        if (c->db == NULL)
+            c->db = speedy_db_new("speedyctl");
+        if (c->redis == NULL)
+            c->redis = speedy_redis_new();
+        if (c->db != NULL && c->redis != NULL && speedy_db_ready(c->db) == 0 &&
+            speedy_redis_ready(c->redis) == 0)
+            return 0;
+        if (speedy_now_boot() >= until || speedy_pause(200))
+            break;
+    }
+    if (ctl_db(c) == NULL || ctl_redis(c) == NULL)
+        return CTL_REFUSED;
+    return 0;
+}
+
 int ctl_audit(struct ctl *c)
 {
     struct audit a = {.c = c, .rounds = AUDIT_ROUNDS};
@@ -236,9 +257,9 @@ int ctl_audit(struct ctl *c)
         speedy_conf.mysql_timeout = AUDIT_DB_TIMEOUT;
     if (speedy_conf.redis_timeout < AUDIT_REDIS_TIMEOUT)
         speedy_conf.redis_timeout = AUDIT_REDIS_TIMEOUT;
-    if (ctl_db(c) == NULL || ctl_redis(c) == NULL)
-        return CTL_REFUSED;
-    code = read_logs(&a);
+    code = open_stores(c, a.wait_ms);
+    if (code == 0)
+        code = read_logs(&a);
     if (code == 0)
         code = audit_load_sales(&a);
     lines = calloc(audit_check_count, sizeof(*lines));
