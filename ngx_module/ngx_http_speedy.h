@@ -422,6 +422,9 @@ struct redisAsyncContext;
 ngx_int_t ngx_http_speedy_redis_event_attach(struct redisAsyncContext *ac,
     ngx_log_t *log);
 
+/* Whether replies lie in the socket, unread. */
+ngx_uint_t ngx_http_speedy_redis_event_waiting(struct redisAsyncContext *ac);
+
 
 /* kafka.c */
 

@@ -612,6 +612,13 @@ ngx_http_speedy_redis_late_reply(ngx_event_t *ev)
                         queue);
     left = (ngx_msec_int_t) (op->deadline - ngx_current_msec);
 
+    if (left <= 0 && ngx_http_speedy_redis_event_waiting(rk.ac)) {
+
+        /* Redis has answered: it is this loop that is late */
+
+        left = 1;
+    }
+
     if (left > 0) {
         ngx_add_timer(&rk.watch, left);
         return;
