@@ -4,7 +4,7 @@ use strict;
 use warnings;
 use lib 't/lib';
 use Speedy::Module qw(gateway sale redis kafka bearer nginx_start nginx_stop
-    nginx_log purchase metric);
+    nginx_log purchase metric freeze);
 use Speedy::Util qw(wait_for try_for connect_to read_file nap);
 use Test::More;
 
@@ -34,7 +34,7 @@ is(status(begin()), 202, 'all is well');
 
 # --- the client goes in mid-wait: its order proceeds
 
-kafka()->signal('STOP');
+freeze(kafka());
 my $had = redis()->cmd('HLEN', 'speedy:{s}:resv');
 my @gone = map { begin(user => 'gone', key => "gone-$_") } 1 .. 20;
 ok((try_for {; redis()->cmd('HLEN', 'speedy:{s}:pend') == 20 } 5), '20 are reserved');
@@ -57,7 +57,7 @@ is(status(begin()), 202, 'others are served');
 
 # --- reload with purchases under way
 
-kafka()->signal('STOP');
+freeze(kafka());
 my @waiting = map { begin() } 1 .. 10;
 ok((try_for {; redis()->cmd('HLEN', 'speedy:{s}:pend') >= 10 } 5), '10 are waiting');
 my @old = workers();
@@ -100,7 +100,7 @@ sysread $idle, my $answer, 100;
 
 # --- quit with purchases under way
 
-kafka()->signal('STOP');
+freeze(kafka());
 @waiting = map { begin() } 1 .. 5;
 my $pending = redis()->cmd('HLEN', 'speedy:{s}:pend');
 ok((try_for {; redis()->cmd('HLEN', 'speedy:{s}:pend') >= 5 } 5), '5 are waiting');

@@ -17,7 +17,7 @@ use Speedy::Util qw(temp_dir write_file build_dir build_file free_port spawn
 
 our @EXPORT_OK = qw(gateway redis kafka sale forget_sale bearer run_id
     gateway_http gateway_config keys_dir buy redis_now user_units
-    nginx_start nginx_stop nginx_log purchase metric);
+    nginx_start nginx_stop nginx_log purchase metric freeze);
 
 =head1 SYNOPSIS
 
@@ -59,6 +59,10 @@ lines of its log that must not be there; nginx_log($n) is the whole log.
 =item purchase($n, $sale, user => , key => , quantity => , variant => )
 
 One purchase; {status, headers, code, order_id, ... of the body}.
+
+=item freeze($server)
+
+SIGSTOP to redis() or kafka(), and the wait until each thread of it stands.
 
 =item metric($n, $name)
 
@@ -242,6 +246,20 @@ sub nginx_stop {
         scan_log("$n->{dir}/logs/error.log"),
         map { "$_: " . read_file($_) } glob "$n->{dir}/logs/asan*",
     );
+}
+
+sub freeze {
+    my ($server) = @_;
+    $server->signal('STOP');
+    my $pid = $server->pid;
+    wait_for {
+        for my $file (glob "/proc/$pid/task/*/stat") {
+            my $stat = read_file($file) // next;
+            return 0 if $stat !~ /\) T /;
+        }
+        return 1;
+    } 5, 'every thread to stop';
+    return;
 }
 
 sub purchase {
