@@ -126,10 +126,10 @@ my @rows = (
     { id => 'F2b', name => 'worker stopped 10 s before the ack, rebuild',
         setup => \&with_proxy, seconds => 30,
         fault => sub { stop_worker($_[0], 'redis') } },
-    { id => 'F3', name => 'nginx: HUP x20', clean => 1, seconds => 25,
+    { id => 'F3', name => 'nginx: HUP x20', clean => 'closing', seconds => 25,
         smoke => 12, fault => sub { reloads($_[0], 20) } },
     { id => 'F4a', name => 'nginx: USR2, then QUIT of the old master',
-        clean => 1, fault => \&upgrade },
+        clean => 'closing', fault => \&upgrade },
     { id => 'F4b', name => 'nginx: QUIT, started again', fault => \&quit },
 );
 
