@@ -22,6 +22,7 @@
 #include "loop.h"
 
 #define PASSWORD_MAX 256
+#define IDLE_TRANSACTION_S 3 /* leases are lost after as long */
 #define BACKOFF_MS 200 /* between attempts to connect: fail fast meanwhile */
 
 /* Numbers that libmariadb's headers may lack. */
@@ -127,6 +128,26 @@ static void note_away(struct speedy_db *db, unsigned number,
     db->away = true;
 }
 
+/*
+ * A client that stands still within a transaction (stopped, swapped out, its
+ * machine gone) would keep its locks for hours: the server ends it. MySQL has
+ * no such setting; there, TCP keep-alive or an operator does.
+ */
+static int idle_setup(MYSQL *my)
+{
+    char text[80];
+
+    snprintf(text, sizeof(text), "SET SESSION net_read_timeout=%d",
+             IDLE_TRANSACTION_S);
+    if (mysql_query(my, text) != 0)
+        return -1;
+    if (strstr(mysql_get_server_info(my), "MariaDB") == NULL)
+        return 0;
+    snprintf(text, sizeof(text), "SET SESSION idle_transaction_timeout=%d",
+             IDLE_TRANSACTION_S);
+    return mysql_query(my, text) != 0 ? -1 : 0;
+}
+
 static int session_setup(MYSQL *my, unsigned timeout_s)
 {
     char wait[80];
@@ -143,7 +164,7 @@ static int session_setup(MYSQL *my, unsigned timeout_s)
                                    "READ COMMITTED") != 0 ||
                    mysql_query(my, wait) != 0
                ? -1
-               : 0;
+               : idle_setup(my);
 }
 
 static int connect_now(struct speedy_db *db)

@@ -24,6 +24,8 @@
 
 #define IDLE_MS 10
 #define LOOK_MS 5000 /* metadata, lag, the group's mark */
+#define LOOK_AGAIN_MS 500
+#define COMPLAIN_MS 10000
 #define BROKER_MS 1000
 #define BACKOFF_MOST_MS 2000
 
@@ -39,7 +41,7 @@ static struct {
     struct orderd_load load[2];
     unsigned openings;
     long backoff;
-    int64_t look_at;
+    int64_t look_at, complain_at, lag;
     atomic_int_fast64_t answered;
 } all;
 
@@ -304,39 +306,56 @@ static long write_batch(void)
     return speedy_jitter(all.backoff);
 }
 
-/* Metadata, lag and the group's mark, now and then. */
-static void look_around(void)
+/* The topic's partitions; complains now and then while there is no answer. */
+static int look_at_topic(void)
 {
-    int64_t lag = 0, low, high;
-    int stopped = 0, known;
-
-    if (speedy_now_boot() < all.look_at)
-        return;
-    known =
+    int known =
         speedy_consumer_partitions(all.source.kc, all.source.topic, BROKER_MS);
-    all.look_at = speedy_now_boot() + (known > 0 ? LOOK_MS : 500);
+
+    all.look_at = speedy_now_boot() + (known > 0 ? LOOK_MS : LOOK_AGAIN_MS);
     if (known > 0) {
         atomic_store(&all.answered, speedy_now_boot());
         orderd_partitions_known(known);
-    } else {
-        speedy_log(SPEEDY_WARN, "topic cannot be looked at", "topic=%s",
-                   all.source.topic);
+        return known;
     }
-    for (int i = 0; i < all.count && known > 0; i++) {
+    if (speedy_now_boot() >= all.complain_at) {
+        speedy_log(SPEEDY_ALARM, "the topic does not answer", "topic=%s",
+                   all.source.topic);
+        all.complain_at = speedy_now_boot() + COMPLAIN_MS;
+    }
+    return -1;
+}
+
+/* Metadata, lag and the group's mark, now and then. */
+static void look_around(void)
+{
+    int64_t low, high;
+
+    if (speedy_now_boot() < all.look_at || look_at_topic() < 0)
+        return;
+    all.lag = 0;
+    for (int i = 0; i < all.count; i++) {
         const struct orderd_cursor *c = cursor_find(all.reading[i].partition);
 
-        stopped += all.reading[i].stopped;
         if (c == NULL)
             continue;
         if (speedy_consumer_watermarks(all.source.kc, all.source.topic,
                                        c->partition, BROKER_MS, &low,
                                        &high) != 0)
             break;
-        lag += high > c->next ? high - c->next : 0;
+        all.lag += high > c->next ? high - c->next : 0;
         speedy_consumer_commit(all.source.kc, all.source.topic, c->partition,
                                c->next);
     }
-    orderd_metrics_partitions(all.count, stopped, lag);
+}
+
+static void show_partitions(void)
+{
+    int stopped = 0;
+
+    for (int i = 0; i < all.count; i++)
+        stopped += all.reading[i].stopped;
+    orderd_metrics_partitions(all.count, stopped, all.lag);
 }
 
 long orderd_consume_turn(void *data)
@@ -344,6 +363,7 @@ long orderd_consume_turn(void *data)
     (void)data;
     follow_leases();
     look_around();
+    show_partitions();
     if (all.apply.count == 0)
         adopt();
     if (all.ahead->count == 0)
