@@ -10,7 +10,8 @@
 --   take   moves units out of the stock into a ledger entry adj:<id>
 --                                        DONE, or SHORT left
 --   drop   forgets that entry after MySQL lowered the total      DONE
---   untake gives that entry's units back                         DONE
+--   untake gives that entry's units back, and refuses a take of the same
+--          adjustment that lands later                           DONE
 -- and for all: NOT_LOADED (ask again; a take: its intent is void when the
 -- epoch has moved on), SUPERSEDED.
 
@@ -70,9 +71,9 @@ if operation == 'take' then
 end
 if operation == 'drop' or operation == 'untake' then
     local packed = redis.call('HGET', KEYS[3], entry)
+    redis.call('HSET', KEYS[4], id, operation)
     if packed then
         redis.call('HDEL', KEYS[3], entry)
-        redis.call('HSET', KEYS[4], id, operation)
         if operation == 'untake' then
             give(unpack_entry(packed).quantity)
         end

@@ -22,9 +22,14 @@
  *     finds nothing; after it: the lowered total is counted, the entry gone.
  *   3 drop (script): the entry is forgotten. Died before: LOWERED is found
  *     and dropped. Dropping an absent entry is nothing.
- *   Refused by the transaction (the guard on the total): untake, then
- *   REFUSED. Died between the two: take answers NOT_LOADED because `adj`
- *   says `untake`; that is looked up, and REFUSED is written.
+ *   Refused, by the script (SHORT) or by the transaction (the guard on the
+ *     total): the row becomes REFUSED first, without done_at; then untake;
+ *     then done_at. Died in between: REFUSED without done_at is untaken
+ *     again. REFUSED before untake, because an untake whose answer was lost
+ *     may land late: were the row still OPEN, the next turn could have
+ *     lowered the total before that. And untake after SHORT too, because an
+ *     earlier take whose answer was lost may land late: untake leaves a mark
+ *     in `adj` that refuses it.
  *
  * Nothing is run before this leader's token stands in the sale's `loaded`
  * (stockd_token_claimed): an untake of the leader before could otherwise land
@@ -49,7 +54,8 @@
 struct row {
     int64_t id, units, epoch, variant_epoch;
     char sale[SPEEDY_ID_MAX + 1], variant[SPEEDY_ID_MAX + 1];
-    bool raise, lowered, archived;
+    enum stockd_adjust_state state;
+    bool raise, archived;
 };
 
 static struct speedy_db *db;
@@ -57,18 +63,36 @@ static struct speedy_redis *rc;
 static struct row rows[ROWS];
 static size_t row_count;
 
-enum stockd_adjust_step stockd_adjust_decide(bool raise, bool lowered,
+enum stockd_adjust_step stockd_adjust_decide(bool raise,
+                                             enum stockd_adjust_state state,
                                              bool archived, int64_t epoch,
                                              int64_t variant_epoch)
 {
-    if (lowered)
+    if (state == STOCKD_ADJUST_LOWERED)
         return archived ? STOCKD_ADJUST_DONE : STOCKD_ADJUST_DROP;
+    if (state == STOCKD_ADJUST_REFUSED)
+        return archived ? STOCKD_ADJUST_REFUSE : STOCKD_ADJUST_UNTAKE;
     if (raise)
         return archived ? STOCKD_ADJUST_DONE : STOCKD_ADJUST_RAISE;
     if (archived)
         return STOCKD_ADJUST_REFUSE;
     /* normally the rebuild's transaction did this already */
     return epoch < variant_epoch ? STOCKD_ADJUST_VOID : STOCKD_ADJUST_LOWER;
+}
+
+static enum stockd_adjust_state state_of(const char *name)
+{
+    if (strcmp(name, "LOWERED") == 0)
+        return STOCKD_ADJUST_LOWERED;
+    return strcmp(name, "REFUSED") == 0 ? STOCKD_ADJUST_REFUSED
+                                        : STOCKD_ADJUST_OPEN;
+}
+
+static const char *name_of(enum stockd_adjust_state state)
+{
+    static const char *const names[] = {"OPEN", "LOWERED", "REFUSED"};
+
+    return names[state];
 }
 
 static int add_row(void *data, const struct speedy_db_value *col, size_t cols)
@@ -84,7 +108,7 @@ static int add_row(void *data, const struct speedy_db_value *col, size_t cols)
     r->raise = strcmp(col[3].bytes, "raise") == 0;
     r->units = col[4].number;
     r->epoch = col[5].number;
-    r->lowered = strcmp(col[6].bytes, "LOWERED") == 0;
+    r->state = state_of(col[6].bytes);
     r->variant_epoch = col[7].number;
     r->archived = strcmp(col[8].bytes, "ARCHIVED") == 0;
     return ++row_count == ROWS;
@@ -100,7 +124,8 @@ static int read_rows(void)
         " JOIN sale_variants v ON v.sale_id = a.sale_id"
         " AND v.variant = a.variant"
         " JOIN sales s ON s.id = a.sale_id"
-        " WHERE a.state IN ('OPEN', 'LOWERED') ORDER BY a.id LIMIT 100",
+        " WHERE a.state IN ('OPEN', 'LOWERED', 'REFUSED')"
+        " AND a.done_at IS NULL ORDER BY a.id LIMIT 100",
         DB_NONE, add_row, NULL);
 }
 
@@ -111,8 +136,7 @@ static int end_row(const struct row *r, const char *state)
         db,
         "UPDATE stock_adjustments SET state = ?, done_at = NOW(3)"
         " WHERE id = ? AND state = ?",
-        DB_ARGS(DB_TEXT(state), DB_INT(r->id),
-                DB_TEXT(r->lowered ? "LOWERED" : "OPEN")),
+        DB_ARGS(DB_TEXT(state), DB_INT(r->id), DB_TEXT(name_of(r->state))),
         NULL);
 
     if (status != SPEEDY_DB_OK)
@@ -165,24 +189,20 @@ static int run_and_end(const struct row *r, int64_t token, const char *run_id,
     return end_row(r, state);
 }
 
-/* A take was refused: because this row was untaken before a crash? */
-static bool was_untaken(const struct row *r)
+/* Refused for good: first the row, then the units, then its end. */
+static int refuse(struct row *r, int64_t token, const char *run_id)
 {
-    struct speedy_keys keys;
-    struct speedy_args a = {0};
-    redisReply *reply;
-    bool untaken;
+    long changed = 0;
 
-    speedy_keys_make(&keys, r->sale);
-    speedy_args_text(&a, "HGET");
-    speedy_args_text(&a, keys.adj);
-    speedy_args_int(&a, r->id);
-    reply = speedy_redis_command(rc, &a);
-    untaken = strcmp(stockd_word(reply), "untake") == 0;
-    if (reply != NULL)
-        freeReplyObject(reply);
-    speedy_args_free(&a);
-    return untaken;
+    if (speedy_db_exec(db,
+                       "UPDATE stock_adjustments SET state = 'REFUSED'"
+                       " WHERE id = ? AND state = 'OPEN'",
+                       DB_ARGS(DB_INT(r->id)), &changed) != SPEEDY_DB_OK ||
+        changed != 1)
+        return -1;
+    r->state = STOCKD_ADJUST_REFUSED;
+    speedy_failpoint("stockd.after_refuse");
+    return run_and_end(r, token, run_id, "untake", "REFUSED");
 }
 
 /*
@@ -230,9 +250,7 @@ static int lower(struct row *r, int64_t token, const char *run_id)
 
     run_script(r, token, run_id, "take", word);
     if (strcmp(word, "SHORT") == 0)
-        return end_row(r, "REFUSED");
-    if (strcmp(word, "NOT_LOADED") == 0 && was_untaken(r))
-        return end_row(r, "REFUSED");
+        return refuse(r, token, run_id);
     if (strcmp(word, "DONE") != 0)
         return -1;
     speedy_failpoint("stockd.after_take");
@@ -240,18 +258,18 @@ static int lower(struct row *r, int64_t token, const char *run_id)
     case 1:
         break;
     case 0:
-        return run_and_end(r, token, run_id, "untake", "REFUSED");
+        return refuse(r, token, run_id);
     default:
         return -1;
     }
     speedy_failpoint("stockd.after_lower");
-    r->lowered = true;
+    r->state = STOCKD_ADJUST_LOWERED;
     return run_and_end(r, token, run_id, "drop", "DONE");
 }
 
 static int adjust_row(struct row *r, int64_t token, const char *run_id)
 {
-    switch (stockd_adjust_decide(r->raise, r->lowered, r->archived, r->epoch,
+    switch (stockd_adjust_decide(r->raise, r->state, r->archived, r->epoch,
                                  r->variant_epoch)) {
     case STOCKD_ADJUST_RAISE:
         return run_and_end(r, token, run_id, "raise", "DONE");
@@ -259,6 +277,8 @@ static int adjust_row(struct row *r, int64_t token, const char *run_id)
         return lower(r, token, run_id);
     case STOCKD_ADJUST_DROP:
         return run_and_end(r, token, run_id, "drop", "DONE");
+    case STOCKD_ADJUST_UNTAKE:
+        return run_and_end(r, token, run_id, "untake", "REFUSED");
     case STOCKD_ADJUST_DONE:
         return end_row(r, "DONE");
     case STOCKD_ADJUST_REFUSE:

@@ -11,13 +11,20 @@ enum stockd_adjust_step {
     STOCKD_ADJUST_RAISE,  /* run raise, then DONE */
     STOCKD_ADJUST_LOWER,  /* take, transaction, drop */
     STOCKD_ADJUST_DROP,   /* the total is lowered: drop, then DONE */
+    STOCKD_ADJUST_UNTAKE, /* refused: what was taken goes back */
     STOCKD_ADJUST_DONE,   /* nothing to do in Redis: DONE */
-    STOCKD_ADJUST_REFUSE, /* nothing was taken: REFUSED */
+    STOCKD_ADJUST_REFUSE, /* nothing is to be done in Redis: REFUSED */
     STOCKD_ADJUST_VOID    /* an intent of a ledger that is gone */
 };
 
-/* raise: kind; lowered: the row is LOWERED, else OPEN. */
-enum stockd_adjust_step stockd_adjust_decide(bool raise, bool lowered,
+enum stockd_adjust_state {
+    STOCKD_ADJUST_OPEN,
+    STOCKD_ADJUST_LOWERED,
+    STOCKD_ADJUST_REFUSED /* without done_at: the untake is still to come */
+};
+
+enum stockd_adjust_step stockd_adjust_decide(bool raise,
+                                             enum stockd_adjust_state state,
                                              bool archived, int64_t epoch,
                                              int64_t variant_epoch);
 

@@ -238,7 +238,8 @@ static bool over(const struct candidate *c, const struct speedy_keys *keys)
              " AND sale_id = ? LIMIT 1",
              DB_ARGS(DB_TEXT(c->id))) != 1 ||
         none("SELECT 1 FROM stock_adjustments WHERE sale_id = ?"
-             " AND state IN ('OPEN', 'LOWERED') LIMIT 1",
+             " AND state IN ('OPEN', 'LOWERED', 'REFUSED')"
+             " AND done_at IS NULL LIMIT 1",
              DB_ARGS(DB_TEXT(c->id))) != 1)
         return false;
     if (speedy_db_number(db,

@@ -29,25 +29,34 @@ static void test_rebuild_needed(void **state)
 
 static void test_adjust_decide(void **state)
 {
+    enum {
+        OPEN = STOCKD_ADJUST_OPEN,
+        LOWERED = STOCKD_ADJUST_LOWERED,
+        REFUSED = STOCKD_ADJUST_REFUSED
+    };
     static const struct {
-        bool raise, lowered, archived;
+        bool raise;
+        int state;
+        bool archived;
         int64_t epoch, variant_epoch;
         enum stockd_adjust_step step;
     } rows[] = {
-        {true, false, false, 3, 3, STOCKD_ADJUST_RAISE},
-        {true, false, false, 3, 4, STOCKD_ADJUST_RAISE}, /* script knows */
-        {true, false, true, 3, 3, STOCKD_ADJUST_DONE},
-        {false, false, false, 3, 3, STOCKD_ADJUST_LOWER},
-        {false, false, false, 3, 4, STOCKD_ADJUST_VOID},
-        {false, false, true, 3, 3, STOCKD_ADJUST_REFUSE},
-        {false, true, false, 3, 3, STOCKD_ADJUST_DROP},
-        {false, true, false, 3, 4, STOCKD_ADJUST_DROP},
-        {false, true, true, 3, 4, STOCKD_ADJUST_DONE},
+        {true, OPEN, false, 3, 3, STOCKD_ADJUST_RAISE},
+        {true, OPEN, false, 3, 4, STOCKD_ADJUST_RAISE}, /* script knows */
+        {true, OPEN, true, 3, 3, STOCKD_ADJUST_DONE},
+        {false, OPEN, false, 3, 3, STOCKD_ADJUST_LOWER},
+        {false, OPEN, false, 3, 4, STOCKD_ADJUST_VOID},
+        {false, OPEN, true, 3, 3, STOCKD_ADJUST_REFUSE},
+        {false, LOWERED, false, 3, 3, STOCKD_ADJUST_DROP},
+        {false, LOWERED, false, 3, 4, STOCKD_ADJUST_DROP},
+        {false, LOWERED, true, 3, 4, STOCKD_ADJUST_DONE},
+        {false, REFUSED, false, 3, 4, STOCKD_ADJUST_UNTAKE},
+        {false, REFUSED, true, 3, 4, STOCKD_ADJUST_REFUSE},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        assert_int_equal(stockd_adjust_decide(rows[i].raise, rows[i].lowered,
+        assert_int_equal(stockd_adjust_decide(rows[i].raise, rows[i].state,
                                               rows[i].archived, rows[i].epoch,
                                               rows[i].variant_epoch),
                          rows[i].step);

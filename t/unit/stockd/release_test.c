@@ -161,10 +161,17 @@ static long total(void)
                           sale);
 }
 
+static long ended(void)
+{
+    return shop_db_number("SELECT COUNT(*) FROM stock_adjustments WHERE"
+                          " sale_id = '%s' AND done_at IS NOT NULL",
+                          sale);
+}
+
 static void reopen(const char *from)
 {
-    shop_db_do("UPDATE stock_adjustments SET state = 'OPEN' WHERE sale_id ="
-               " '%s' AND state = '%s'",
+    shop_db_do("UPDATE stock_adjustments SET state = 'OPEN', done_at = NULL"
+               " WHERE sale_id = '%s' AND state = '%s'",
                sale, from);
 }
 
@@ -229,10 +236,21 @@ static void test_lower_refused(void **state)
     assert_int_equal(in_state("REFUSED"), 1);
     assert_int_equal(rig_left(sale), 10);
     assert_int_equal(total(), 10);
-    reopen("REFUSED"); /* died between untake and mark */
+    /* died between untake and mark */
+    shop_db_do("UPDATE stock_adjustments SET done_at = NULL WHERE sale_id ="
+               " '%s'",
+               sale);
     adjust();
     assert_int_equal(in_state("REFUSED"), 1);
+    assert_int_equal(ended(), 1);
     assert_int_equal(rig_left(sale), 10);
+    assert_int_equal(rig_number("HLEN", keys.resv, NULL), 0);
+    /* a take of it that lands late takes nothing */
+    reopen("REFUSED");
+    adjust();
+    assert_int_equal(rig_left(sale), 10);
+    assert_int_equal(rig_number("HLEN", keys.resv, NULL), 0);
+    assert_int_equal(total(), 10);
     shop_db_do("UPDATE sale_variants SET sold = 0 WHERE sale_id = '%s'", sale);
 }
 
@@ -243,8 +261,8 @@ static void test_lowered_is_dropped(void **state)
     open_sale(24, 0);
     change("lower", 3);
     adjust();
-    shop_db_do("UPDATE stock_adjustments SET state = 'LOWERED' WHERE sale_id"
-               " = '%s'",
+    shop_db_do("UPDATE stock_adjustments SET state = 'LOWERED', done_at ="
+               " NULL WHERE sale_id = '%s'",
                sale);
     adjust();
     assert_int_equal(in_state("DONE"), 1);
