@@ -406,6 +406,10 @@ ngx_http_speedy_kafka_retry(ngx_event_t *ev)
 {
     if (kafka.retiring && pthread_tryjoin_np(kafka.retired, NULL) == 0) {
         kafka.retiring = 0;
+
+        if (kafka.rk && kafka.fatal) {
+            ngx_http_speedy_kafka_retire();     /* it had to wait */
+        }
     }
 
     if (ngx_exiting) {

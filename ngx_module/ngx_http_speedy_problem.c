@@ -61,7 +61,7 @@ ngx_http_speedy_problem_send(ngx_http_request_t *r,
     end = ngx_cpymem(body.data, text->data, text->len);
     end = ngx_cpymem(end, id.data, id.len);
     *end++ = '"';
-    if (p) {
+    if (p && p->extra.len) {
         end = ngx_cpymem(end, p->extra.data, p->extra.len);
     }
     *end++ = '}';

@@ -271,7 +271,7 @@ ngx_http_speedy_purchase_go(ngx_http_request_t *r)
     }
 
     if (ngx_http_speedy_job_start(r, ctx, &code) != NGX_DONE) {
-        p.retry_after = 1;
+        p.retry_after = (code == NGX_HTTP_SPEEDY_UNAVAILABLE);
         return ngx_http_speedy_problem_send(r, code, &p);
     }
 
@@ -303,6 +303,10 @@ ngx_http_speedy_purchase_text(ngx_http_request_t *r, u_char *buffer,
         }
 
         size = cl->buf->last - cl->buf->pos;
+
+        if (size == 0) {
+            continue;
+        }
 
         if (n == 0 && cl->next == NULL && size <= NGX_HTTP_SPEEDY_BODY_MAX) {
             *text = cl->buf->pos;

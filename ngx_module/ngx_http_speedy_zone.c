@@ -34,6 +34,7 @@
 /* microseconds */
 #define NGX_HTTP_SPEEDY_VALID        250000
 #define NGX_HTTP_SPEEDY_PERIOD       100000
+#define NGX_HTTP_SPEEDY_KICK         5000
 #define NGX_HTTP_SPEEDY_CLAIM        1000000  /* a claim's holder died */
 #define NGX_HTTP_SPEEDY_IDLE         10000000
 #define NGX_HTTP_SPEEDY_MARGIN       50       /* ms before opens_at */
@@ -48,7 +49,7 @@ typedef struct {
     int64_t                     touched;    /* last traffic */
     int64_t                     claimed;    /* last claim */
     uint64_t                    claim;      /* 0: nobody probes */
-    ngx_uint_t                  kick;       /* probe without waiting */
+    ngx_uint_t                  kick;       /* probe sooner */
 
     u_char                      run_id[NGX_HTTP_SPEEDY_RUN_ID_LEN];
     int64_t                     epoch;
@@ -303,7 +304,8 @@ ngx_http_speedy_zone_ask(ngx_http_speedy_ctx_t *ctx,
 
     if (now - sale->claimed >= NGX_HTTP_SPEEDY_CLAIM
         || (sale->claim == 0
-            && (sale->kick || now - sale->claimed >= NGX_HTTP_SPEEDY_PERIOD)))
+            && now - sale->claimed >= (sale->kick ? NGX_HTTP_SPEEDY_KICK
+                                                  : NGX_HTTP_SPEEDY_PERIOD)))
     {
         sale->kick = 0;
         sale->claimed = now;
@@ -429,9 +431,15 @@ ngx_http_speedy_zone_probed(ngx_http_speedy_claim_t *claim,
     ngx_memcpy(sale->variants, probed->variants,
                sale->nvariants * sizeof(ngx_http_speedy_zone_variant_t));
 
-    if (!sale->full && sale->log_read < sale->log_len) {
+    /* each page brings some on, or it was the claim of a set started over */
+
+    if (!sale->full && sale->log_read < sale->log_len
+        && (probed->nusers || claim->first != sale->log_read
+            || claim->most == 0))
+    {
         sale->claimed = ngx_http_speedy_now();
         claim->first = sale->log_read;
+        claim->most = NGX_HTTP_SPEEDY_ZONE_PAGE;
         rc = NGX_AGAIN;
 
     } else {
