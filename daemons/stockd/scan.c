@@ -112,8 +112,40 @@ static int ask(struct question *q)
                : -1;
 }
 
+/*
+ * Takes out what is in pend: the sweeper has it. The rest was acknowledged,
+ * so delivered, before now, and stands in Kafka before markers sent later.
+ */
+static size_t not_pending(struct suspect *s, size_t n)
+{
+    struct speedy_keys keys;
+    struct speedy_args a = {0};
+    redisReply *reply;
+    size_t rest = 0;
+
+    speedy_keys_make(&keys, s->sale);
+    speedy_args_text(&a, "HMGET");
+    speedy_args_text(&a, keys.pend);
+    for (size_t i = 0; i < n; i++)
+        speedy_args_add(&a, s[i].id.at, 16);
+    reply = speedy_redis_command(rc, &a);
+    speedy_args_free(&a);
+    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY &&
+        reply->elements == n) {
+        for (size_t i = 0; i < n; i++) {
+            if (reply->element[i]->type == REDIS_REPLY_NIL)
+                s[rest++] = s[i];
+        }
+    }
+    if (reply != NULL)
+        freeReplyObject(reply);
+    return rest;
+}
+
 static void suspect_unknown(const char *sale)
 {
+    size_t first = suspect_count;
+
     for (size_t i = 0; i < question.count && suspect_count < SUSPECTS; i++) {
         struct suspect *s = &suspects[suspect_count];
 
@@ -124,6 +156,9 @@ static void suspect_unknown(const char *sale)
         suspect_count++;
     }
     question.count = 0;
+    if (suspect_count > first)
+        suspect_count =
+            first + not_pending(&suspects[first], suspect_count - first);
 }
 
 /* One page of one sale's ledger. 0, or -1. */
@@ -236,33 +271,6 @@ static void repend(const struct suspect *s, size_t n, int64_t token,
                "sale=%s orders=%lld", s->sale, back);
 }
 
-/* Takes out what is in pend anyway: the sweeper has it. Returns the rest. */
-static size_t not_pending(struct suspect *s, size_t n)
-{
-    struct speedy_keys keys;
-    struct speedy_args a = {0};
-    redisReply *reply;
-    size_t rest = 0;
-
-    speedy_keys_make(&keys, s->sale);
-    speedy_args_text(&a, "HMGET");
-    speedy_args_text(&a, keys.pend);
-    for (size_t i = 0; i < n; i++)
-        speedy_args_add(&a, s[i].id.at, 16);
-    reply = speedy_redis_command(rc, &a);
-    speedy_args_free(&a);
-    if (reply != NULL && reply->type == REDIS_REPLY_ARRAY &&
-        reply->elements == n) {
-        for (size_t i = 0; i < n; i++) {
-            if (reply->element[i]->type == REDIS_REPLY_NIL)
-                s[rest++] = s[i];
-        }
-    }
-    if (reply != NULL)
-        freeReplyObject(reply);
-    return rest;
-}
-
 /* Suspects of one sale, at most a page: asked again, then put back. */
 static int settle(const struct suspect *s, size_t n, int64_t token,
                   const char *run_id)
@@ -282,8 +290,6 @@ static int settle(const struct suspect *s, size_t n, int64_t token,
         lost[lost_count++].id = question.id[i];
     }
     question.count = 0;
-    if (lost_count > 0)
-        lost_count = not_pending(lost, lost_count);
     if (lost_count > 0)
         repend(lost, lost_count, token, run_id);
     return 0;
