@@ -61,6 +61,7 @@ static ngx_uint_t ngx_http_speedy_kafka_reports(rd_kafka_event_t *event);
 static void ngx_http_speedy_kafka_report(ngx_http_speedy_job_t *job,
     ngx_uint_t delivered);
 static void ngx_http_speedy_kafka_trouble(rd_kafka_event_t *event);
+static void ngx_http_speedy_kafka_check(void);
 static void ngx_http_speedy_kafka_log(rd_kafka_event_t *event);
 static void ngx_http_speedy_kafka_retire(void);
 static void *ngx_http_speedy_kafka_destroy(void *data);
@@ -525,11 +526,13 @@ ngx_http_speedy_kafka_drain(ngx_uint_t most)
 
         case RD_KAFKA_EVENT_ERROR:
             ngx_http_speedy_kafka_trouble(event);
+            ngx_http_speedy_kafka_check();
             n++;
             break;
 
         case RD_KAFKA_EVENT_LOG:
             ngx_http_speedy_kafka_log(event);
+            ngx_http_speedy_kafka_check();
             n++;
             break;
 
@@ -585,25 +588,34 @@ ngx_http_speedy_kafka_report(ngx_http_speedy_job_t *job, ngx_uint_t delivered)
 static void
 ngx_http_speedy_kafka_trouble(rd_kafka_event_t *event)
 {
-    char                 text[256];
-    rd_kafka_resp_err_t  err;
-
-    err = rd_kafka_event_error(event);
-
-    if (err == RD_KAFKA_RESP_ERR__FATAL) {
-        text[0] = '\0';
-        (void) rd_kafka_fatal_error(kafka.rk, text, sizeof(text));
-        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
-                      "speedy: Kafka's producer failed for good: %s; making "
-                      "a new one", text);
-        kafka.fatal = 1;
-        return;
-    }
-
     if (ngx_http_speedy_log_allowed(&ngx_http_speedy_kafka_logged)) {
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0, "speedy: Kafka: %s",
                       rd_kafka_event_error_string(event));
     }
+}
+
+
+/*
+ * Asked after any error or log line, for not every fatal error has an event
+ * that says so.
+ */
+
+static void
+ngx_http_speedy_kafka_check(void)
+{
+    char  text[256];
+
+    if (kafka.fatal
+        || rd_kafka_fatal_error(kafka.rk, text, sizeof(text))
+           == RD_KAFKA_RESP_ERR_NO_ERROR)
+    {
+        return;
+    }
+
+    kafka.fatal = 1;
+    ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                  "speedy: Kafka's producer failed for good: %s; making a new "
+                  "one", text);
 }
 
 
