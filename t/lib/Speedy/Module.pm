@@ -50,7 +50,8 @@ A server's part: the purchase, /me (who am I), /metrics.
 
 Header lines.
 
-=item nginx_start(http => {directives}, config => TEXT, workers => 1)
+=item nginx_start(http => {directives}, config => TEXT, workers => 1,
+      listen => parameters)
 
 An nginx of the test's own, for tests that break what is behind it; returns a
 handle {port, pid, dir}. nginx_stop($n, SIGNAL) ends it (QUIT) and returns the
@@ -216,7 +217,7 @@ http {
     $temp
 $http
     server {
-        listen 127.0.0.1:$n->{port} backlog=1024;
+        listen 127.0.0.1:$n->{port} @{[$o{listen} // ""]} backlog=1024;
 $config
     }
 }
