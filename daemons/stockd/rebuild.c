@@ -37,6 +37,7 @@
 #define ROUND_SALES 256
 #define IDLE_MS 50
 #define AGAIN_MS 200
+#define RECONNECT_MS 25
 #define DIFFERS_MS 10000
 #define MARKER_TIMEOUT_MS 5000
 #define PASSED_POLL_MS 15
@@ -369,6 +370,9 @@ static long rebuild_run(void *data)
     if (rebuild_round(&r) == 0)
         return 0;
     speedy_metric_add(&stockd_m_rebuild_failures, 1);
+    /* A connection of the Redis before: redis.c paces the new one. */
+    if (speedy_redis_run_id(rc)[0] == '\0')
+        return RECONNECT_MS;
     return speedy_jitter(AGAIN_MS);
 }
 
