@@ -16,6 +16,7 @@
 #include "../common/crypto.h"
 #include "../common/failpoint.h"
 #include "../common/log.h"
+#include "cursors.h"
 #include "held.h"
 #include "metrics.h"
 #include "rows.h"
@@ -26,8 +27,8 @@
  */
 #define SUSPICION 64
 
-/* Results of one attempt beyond enum speedy_db_status. */
-enum { ATTEMPT_ZOMBIE = 10, ATTEMPT_NEWER, ATTEMPT_DONE_BEFORE };
+/* Result of one attempt beside those of cursors.h. */
+#define ATTEMPT_NEWER 20
 
 int orderd_apply_init(struct orderd_apply *a, struct speedy_db *db,
                       const char *topic, int instance)
@@ -66,76 +67,6 @@ static struct orderd_cursor *cursor_of(struct orderd_apply *a, int partition)
     return NULL;
 }
 
-struct stored {
-    int64_t next, token;
-};
-
-static int on_stored(void *data, const struct speedy_db_value *col, size_t cols)
-{
-    struct stored *s = data;
-
-    (void)cols;
-    s->next = col[0].number;
-    s->token = col[1].number;
-    return 1;
-}
-
-/* The compare-and-set found another row: ours from a lost COMMIT, or not. */
-static int explain_offset(struct orderd_apply *a,
-                          const struct orderd_cursor *cursor)
-{
-    struct stored s = {-1, -1};
-    int rc = speedy_db_query(
-        a->db,
-        "SELECT next_offset, token FROM kafka_offsets"
-        " WHERE topic = ? AND part = ?",
-        DB_ARGS(DB_TEXT(a->topic), DB_INT(cursor->partition)), on_stored, &s);
-
-    if (rc != SPEEDY_DB_OK)
-        return rc;
-    if (a->in_doubt && s.next == cursor->target && s.token == cursor->token)
-        return ATTEMPT_DONE_BEFORE;
-    a->culprit = cursor->partition;
-    speedy_log(SPEEDY_WARN, "stored offset is not ours: partition given up",
-               "partition=%d next=%lld token=%lld stored_next=%lld"
-               " stored_token=%lld",
-               cursor->partition, (long long)cursor->next,
-               (long long)cursor->token, (long long)s.next, (long long)s.token);
-    return ATTEMPT_ZOMBIE;
-}
-
-static int move_offset(struct orderd_apply *a,
-                       const struct orderd_cursor *cursor)
-{
-    long changed = 0;
-    int rc;
-
-#ifndef SPEEDY_BUG_NO_OFFSET_CAS
-    rc = speedy_db_exec(
-        a->db,
-        "UPDATE kafka_offsets SET next_offset = ?,"
-        " updated_at = CURRENT_TIMESTAMP(3)"
-        " WHERE topic = ? AND part = ? AND next_offset = ? AND token = ?",
-        DB_ARGS(DB_INT(cursor->target), DB_TEXT(a->topic),
-                DB_INT(cursor->partition), DB_INT(cursor->next),
-                DB_INT(cursor->token)),
-        &changed);
-#else
-    /* For the tests: a zombie moves the offset back and writes its batch. */
-    rc = speedy_db_exec(
-        a->db,
-        "UPDATE kafka_offsets SET next_offset = ?,"
-        " updated_at = CURRENT_TIMESTAMP(3) WHERE topic = ? AND part = ?",
-        DB_ARGS(DB_INT(cursor->target), DB_TEXT(a->topic),
-                DB_INT(cursor->partition)),
-        &changed);
-    changed = 1;
-#endif
-    if (rc != SPEEDY_DB_OK || changed == 1)
-        return rc;
-    return explain_offset(a, cursor);
-}
-
 /* Where the step leads each partition. */
 static void aim(struct orderd_apply *a)
 {
@@ -143,20 +74,6 @@ static void aim(struct orderd_apply *a)
         a->cursors[i].target = -1;
     for (size_t i = 0; i < a->step; i++)
         cursor_of(a, a->items[i].partition)->target = a->items[i].offset + 1;
-}
-
-static int move_offsets(struct orderd_apply *a)
-{
-    aim(a);
-    for (size_t i = 0; i < a->cursor_count; i++) {
-        int rc = SPEEDY_DB_OK;
-
-        if (a->cursors[i].target >= 0)
-            rc = move_offset(a, &a->cursors[i]);
-        if (rc != SPEEDY_DB_OK)
-            return rc;
-    }
-    return SPEEDY_DB_OK;
 }
 
 /*
@@ -208,15 +125,9 @@ static int judge(struct orderd_apply *a)
 
 static int write_rows(struct orderd_apply *a)
 {
-    int rc = SPEEDY_DB_OK;
+    int rc;
 
     speedy_failpoint("orderd.mid_txn");
-    if (a->order_count > 0)
-        rc = speedy_db_number(
-            a->db, "SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
-            DB_NONE, &a->now);
-    if (rc < 0)
-        return rc;
     rc = orderd_rows_orders(a);
     if (rc == SPEEDY_DB_OK)
         rc = orderd_rows_dead(a, a->items, a->step);
@@ -230,7 +141,8 @@ static int attempt(struct orderd_apply *a)
     a->culprit = -1;
     if (speedy_db_begin(a->db) != 0)
         return SPEEDY_DB_RETRY;
-    rc = move_offsets(a);
+    aim(a);
+    rc = orderd_cursors_move(a);
     if (rc == SPEEDY_DB_OK)
         rc = judge(a);
     if (rc == SPEEDY_DB_OK)
@@ -323,7 +235,7 @@ enum orderd_result orderd_apply(struct orderd_apply *a)
         case SPEEDY_DB_OK:
             report(a);
             /* fallthrough */
-        case ATTEMPT_DONE_BEFORE:
+        case ORDERD_CURSOR_DONE_BEFORE:
             advance(a);
             tries = 0;
             continue;
@@ -334,7 +246,7 @@ enum orderd_result orderd_apply(struct orderd_apply *a)
             return ORDERD_FAILED;
         case SPEEDY_DB_RETRY:
             return ORDERD_RETRY;
-        case ATTEMPT_ZOMBIE:
+        case ORDERD_CURSOR_ZOMBIE:
             return ORDERD_ZOMBIE;
         case ATTEMPT_NEWER:
             return ORDERD_NEWER_EPOCH;

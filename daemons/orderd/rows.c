@@ -69,28 +69,48 @@ int orderd_rows_known(struct orderd_apply *a)
                                 "?", n, ")", v, n, on_known, a);
 }
 
-/* The sale's hold, asked once a transaction; 0 when it could not be read. */
+static int on_sale(void *data, const struct speedy_db_value *col, size_t cols)
+{
+    struct orderd_apply *a = data;
+    struct orderd_rows *rows = a->rows;
+
+    (void)cols;
+    rows->holds[rows->hold_count++].hold = col[0].number;
+    if (a->now != 0)
+        return 1;
+    a->now = col[1].number;
+    orderd_time_text(a->now, rows->now);
+    return 1;
+}
+
+/*
+ * The sale's hold, asked once a transaction; the first answer brings the
+ * database's clock along. The sale is there: a variant of it was.
+ */
 static int hold_of(struct orderd_apply *a, const char *sale, int64_t *hold)
 {
     struct orderd_rows *rows = a->rows;
     size_t i = 0;
-    int rc;
 
     while (i < rows->hold_count && strcmp(rows->holds[i].sale, sale) != 0)
         i++;
-    if (i < rows->hold_count) {
-        *hold = rows->holds[i].hold;
-        return SPEEDY_DB_OK;
+    if (i == rows->hold_count) {
+        int rc;
+
+        if (i == HOLDS_MAX)
+            i = rows->hold_count = 0;
+        memcpy(rows->holds[i].sale, sale, strlen(sale) + 1);
+        rc = speedy_db_query(a->db,
+                             "SELECT hold_ms,"
+                             " CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
+                             " FROM sales WHERE id = ?",
+                             DB_ARGS(DB_TEXT(sale)), on_sale, a);
+        if (rc != SPEEDY_DB_OK)
+            return rc;
+        if (rows->hold_count == i)
+            return SPEEDY_DB_REFUSED;
     }
-    rc = speedy_db_number(a->db, "SELECT hold_ms FROM sales WHERE id = ?",
-                          DB_ARGS(DB_TEXT(sale)), hold);
-    if (rc < 0)
-        return rc;
-    if (rows->hold_count == HOLDS_MAX)
-        rows->hold_count = 0;
-    i = rows->hold_count++;
-    memcpy(rows->holds[i].sale, sale, strlen(sale) + 1);
-    rows->holds[i].hold = *hold;
+    *hold = rows->holds[i].hold;
     return SPEEDY_DB_OK;
 }
 
@@ -159,7 +179,7 @@ static int insert_orders(struct orderd_apply *a, struct orderd_item **orders,
         int64_t hold = 0;
         int rc = hold_of(a, orders[i]->event.sale, &hold);
 
-        if (rc < 0)
+        if (rc != SPEEDY_DB_OK)
             return rc;
         order_row(a, orders[i], hold, i);
     }
@@ -210,7 +230,7 @@ int orderd_rows_orders(struct orderd_apply *a)
     int rc;
 
     a->rows->hold_count = 0;
-    orderd_time_text(a->now, a->rows->now);
+    a->now = 0;
     rc = insert_alike(a, ORDERD_ACCEPTED, &accepted);
     if (rc == SPEEDY_DB_OK)
         rc = insert_alike(a, ORDERD_STALE_EPOCH, &stale);
