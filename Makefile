@@ -97,7 +97,7 @@ $(MODULE): $(NGX_B)/Makefile $(NGX_FILES) $(B)/gen/speedy_lua.h \
 	$(Q)echo "  MAKE $@"; rm -rf $(NGX_B)/addon; mkdir -p $(NGX_B)/addon/ngx_module; \
 		$(MAKE) -s -f $(NGX_B)/Makefile -C $(NGX_SRC) modules > $(B)/module.log 2>&1 \
 		|| { cat $(B)/module.log; exit 1; }
-	$(Q)cp $(NGX_B)/ngx_http_speedy_module.so $@
+	$(Q)cp $(NGX_B)/ngx_http_speedy_module.so $@.new; mv $@.new $@
 
 # Units: t/unit/<what>/x_test.c with every other file of its folder, the two
 # libraries, and the objects of the role of that name but its main.

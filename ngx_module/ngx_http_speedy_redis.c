@@ -324,7 +324,9 @@ ngx_http_speedy_redis_done(redisAsyncContext *ac, void *reply, void *privdata)
     ngx_queue_insert_head(&rk.spare, &op->queue);
     rk.nops--;
 
-    if (rk.nops == 0 && ngx_exiting && rk.watch.timer_set) {
+    /* it is not cancelable: a worker without purchases leaves at once */
+
+    if (rk.nops == 0 && rk.watch.timer_set) {
         ngx_del_timer(&rk.watch);
     }
 

@@ -28,7 +28,13 @@ sub begin {
     $s->flush;
     return $s;
 }
-sub status { my ($s) = @_; local $/; my $a = <$s> // ''; return $a =~ m{^HTTP/1.1 (\d+)} ? $1 : "($a)" }
+sub status {
+    my ($s) = @_;
+    local $/;
+    my $answer = <$s> // "";
+    close $s;    # else nginx lingers on it for 5 s
+    return $answer =~ m{^HTTP/1.1 (\d+)} ? $1 : "($answer)";
+}
 
 is(status(begin()), 202, 'all is well');
 
