@@ -10,5 +10,5 @@ use Test::More;
 
 my $s = Speedy::Stack->up;
 Speedy::Fault->run($s, { seconds => 10 },
-    Speedy::Fault::Redis->rows(qw(F7 F8 F11)));
+    Speedy::Fault::Redis->rows(qw(F7a F8 F11)));
 done_testing();

@@ -28,7 +28,7 @@ the load has ended and all has settled, C<cleanup> always; C<seconds> of load
 C<from_now> to the next 202 (30), C<settle> (60), C<clean> => 1: no client may
 have seen anything but 202 and sold_out ('closing': or a reset of what was never
 begun), C<share> of the purchases that find
-stock (0.8).
+stock (0.8), C<earlier>: orders that the sale has before.
 
 =head1 METHODS
 
@@ -225,8 +225,11 @@ sub play {
     $self->{setup}->($self) if $self->{setup};
     my $rate = $self->{rate} // 300;
     my $shoppers = $rate * $self->{seconds};
-    $self->{units} = int($shoppers * ($self->{share} // 0.8));
-    $self->{sale} = $s->new_sale(stock => $self->{units}, limit => 1);
+    my $earlier = $self->{earlier} // 0;
+    $self->{units} = int($shoppers * ($self->{share} // 0.8)) + $earlier;
+    $self->{sale} = $s->new_sale(
+        stock => $self->{units}, limit => $earlier ? 100 : 1);
+    my @logs = $earlier ? $self->fill($earlier) : ();
     $self->{load} = $s->load(
         sale => $self->{sale}, limit => 1, shoppers => $shoppers,
         tokens => $s->tokens(1, 20000), arrival => "steady:$rate",
@@ -256,11 +259,24 @@ sub play {
     Test::More::ok($s->settled($self->{sale}, $bound_settle),
         "all is at rest within $bound_settle s");
     $self->{settled} = Time::HiRes::time() - $begun;
-    my @logs = ($self->{load}->log, $self->drain);
+    push @logs, $self->{load}->log, $self->drain;
     $self->account;
     $self->{after}->($self) if $self->{after};
     $self->{audited} = $s->audit_ok(@logs);
     return;
+}
+
+# A sale with a history: so many orders of other users, all of them in MySQL.
+sub fill {
+    my ($self, $orders) = @_;
+    my $load = $self->{stack}->load(
+        sale => $self->{sale}, first => 600_001, shoppers => 2000,
+        arrival => 'closed', connections => 50, requests => $orders,
+        $ENV{SPEEDY_MAX_RPS} ? ('max-rps' => $ENV{SPEEDY_MAX_RPS}) : ());
+    my $sum = $load->finish(900);
+    Test::More::is($sum->{final}{202}, $orders, "$orders orders before the fault");
+    Test::More::ok($self->{stack}->settled($self->{sale}, 300), '... at rest');
+    return $load->log;
 }
 
 # nginx closes idle connections when it leaves, and a request may cross that:
@@ -384,8 +400,8 @@ sub report {
     my $count = $self->{load} ? $self->follow->{count} : {};
     my %value = (
         %{$self}{qw(id name lost oversold undersold)},
-        accepted => $self->{watch}
-            ? scalar keys %{ $self->{watch}{orders} } : 0,
+        accepted => ($self->{earlier} // 0) + ($self->{watch}
+            ? scalar keys %{ $self->{watch}{orders} } : 0),
         recover => $seconds->($self->{recover}),
         gap => $self->{load} ? $seconds->($self->gap) : '-',
         settled => $seconds->($self->{settled}),

@@ -49,6 +49,7 @@ sub stop_worker {
     my $under_way = $s->redis('HLEN', pend($run));
     kill 'STOP', $worker or die "kill $worker: $!";
     my $stopped = time;
+    $proxy->set('pass');
     $s->redis('FLUSHALL');
     my $went_on = eval {
         wait_for {
@@ -61,7 +62,6 @@ sub stop_worker {
     my $error = $@;
     $run->lasts(10 - (time - $stopped)) if time - $stopped < 10;
     kill 'CONT', $worker;
-    $proxy->set('pass');
     $run->from_now;
     die $error if !$went_on;
     $run->note("$under_way in pend when it stopped");

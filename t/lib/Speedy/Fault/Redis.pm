@@ -125,8 +125,10 @@ sub rebuilt {
 }
 
 my @rows = (
-    { id => 'F7', name => 'redis: kill -9, back empty', fault => \&kill_empty,
+    { id => 'F7a', name => 'redis: kill -9, back empty', fault => \&kill_empty,
         after => \&rebuilt },
+    { id => 'F7b', name => 'redis: the same, with 100,000 orders in the sale',
+        earlier => 100_000, fault => \&kill_empty, after => \&rebuilt },
     { id => 'F8', name => 'redis: kill -9, back without its last seconds',
         fault => \&kill_lost_tail, cleanup => \&no_snapshot, smoke => 12,
         after => \&rebuilt },
