@@ -253,13 +253,15 @@ static void balance(int held, int aim)
         }
     }
     for (int i = 0; i < all.count && held < aim; i++) {
-        struct slot *slot = &all.slot[i];
-
-        if (slot->lease.held)
+        if (all.slot[i].lease.held)
             continue;
-        speedy_lease_step(&slot->lease, all.db);
-        held += publish(slot);
+        speedy_lease_step(&all.slot[i].lease, all.db);
+        held += all.slot[i].lease.held;
     }
+    /* All that is new is shown at once: the consumer opens it in one turn,
+       and reads the oldest of all of it first. */
+    for (int i = 0; i < all.count; i++)
+        publish(&all.slot[i]);
 }
 
 long orderd_leases_turn(void *data)
