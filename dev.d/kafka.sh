@@ -61,14 +61,15 @@ rules:
 EOF
 }
 
-# Only on the first start; the cluster's id is 16 random bytes in base64url.
+# Only on the first start; the cluster's id is 16 random bytes in
+# base64, of which neither sign is kept: a leading "-" reads as an option.
 kafka_format() {
     [ ! -e "$DEV/data/kafka/meta.properties" ] || return 0
     kafka_java
     rm -rf "$DEV/data/kafka"
     timeout 60 "${KAFKA_JAVA[@]}" -XX:TieredStopAtLevel=1 "${KAFKA_CP[@]}" \
         kafka.tools.StorageTool format --standalone \
-        -t "$(openssl rand -base64 16 | tr '+/' '-_' | tr -d '=')" \
+        -t "$(openssl rand -base64 16 | tr '+/' 'Aa' | tr -d '=')" \
         -c "$DEV/etc/server.properties" >>"$DEV/log/kafka.log" 2>&1
 }
 
