@@ -7,6 +7,7 @@
  *   auth      access phase: token → user and role, or 401 / 403
  *   purchase  content handler: checks, zone, then a job
  *   job       reserve → produce → ack, apart from the request
+ *   reserve, ack   what a job asks of Redis
  *   redis     one pipelined connection a worker;  kafka  one producer a worker
  *   zone      memory shared by the workers: sales, counters, workers' gauges
  *   probe     keeps the zone's picture of a sale fresh
@@ -527,6 +528,31 @@ void ngx_http_speedy_job_started(void);
 /* The delivery report: from kafka.c, once for each record taken. */
 void ngx_http_speedy_job_reported(ngx_http_speedy_job_t *job,
     ngx_uint_t delivered);
+
+
+/* Stores the outcome and posts the job: allowed in any callback. */
+void ngx_http_speedy_job_outcome(ngx_http_speedy_job_t *job,
+    ngx_http_speedy_code_e code);
+
+
+/* reserve.c */
+
+/*
+ * NGX_OK: sent; the job is posted when it was answered, with its outcome or
+ * in its next state. NGX_DECLINED: not sent.
+ */
+ngx_int_t ngx_http_speedy_reserve(ngx_http_speedy_job_t *job);
+
+/* After FENCED: the same, but an outcome is set when it was not sent. */
+void ngx_http_speedy_reserve_lookup(ngx_http_speedy_job_t *job);
+
+
+/* ack.c */
+
+void ngx_http_speedy_ack_init_worker(ngx_cycle_t *cycle);
+
+/* Collects the job for this turn's calls; it is posted with its outcome. */
+void ngx_http_speedy_ack(ngx_http_speedy_job_t *job);
 
 
 /* purchase.c */
