@@ -57,7 +57,8 @@ An nginx of the test's own, for tests that break what is behind it; returns a
 handle {port, pid, dir}. nginx_stop($n, SIGNAL) ends it (QUIT) and returns the
 lines of its log that must not be there; nginx_log($n) is the whole log.
 
-=item purchase($n, $sale, user => , key => , quantity => , variant => )
+=item purchase($n, $sale, user => , key => , quantity => , variant => ,
+      headers => {})
 
 One purchase; {status, headers, code, order_id, ... of the body}.
 
@@ -273,6 +274,7 @@ sub purchase {
                 'Content-Type'    => 'application/json',
                 'Idempotency-Key' => $o{key} // 'k1',
                 Authorization     => $token,
+                %{ $o{headers} // {} },
             },
             content => sprintf('{"variant":"%s","quantity":%d}',
                 $o{variant} // 'default', $o{quantity} // 1),
