@@ -137,8 +137,11 @@ http {
 CONF
     my $pid = spawn(name => 'plain nginx', stdout => "$dir/out",
         cmd => ['/usr/sbin/nginx', '-e', "$dir/error.log", '-c', "$dir/nginx.conf"]);
-    wait_for { return Speedy::Util::connect_to($plain) } 10, 'plain nginx';
-    my @workers = split ' ', read_file("/proc/$pid/task/$pid/children");
+    my @workers;
+    wait_for {
+        @workers = split ' ', read_file("/proc/$pid/task/$pid/children") // '';
+        return @workers == 2 && Speedy::Util::connect_to($plain);
+    } 10, 'plain nginx';
     my ($theirs) = idle_clients($plain, $n, sub {
         return "GET / HTTP/1.1\r\nHost: shop\r\n\r\n";
     }, \@workers);
