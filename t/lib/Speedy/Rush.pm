@@ -34,7 +34,7 @@ sub run {
         'opens-at' => strftime('%Y-%m-%dT%H:%M:%S+00:00', gmtime $opens));
     my $load = $s->load(
         sale => $sale, shoppers => $o{shoppers}, limit => $limit,
-        variants => join(',', @variants), 'start-at' => $opens * 1000 - 100,
+        variants => join(',', @variants), 'start-at' => $opens * 1000,
         'retry-code' => 'sale_not_open', timeout => '20s', 'give-up' => '90s',
         $o{same} ? ('repeat-same' => $o{same}) : (),
         $o{new} ? ('repeat-new' => $o{new}) : ());
