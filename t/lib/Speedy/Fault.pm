@@ -28,7 +28,7 @@ the load has ended and all has settled, C<cleanup> always; C<seconds> of load
 C<from_now> to the next 202 (30), C<settle> (60), C<clean> => 1: no client may
 have seen anything but 202 and sold_out ('closing': or a reset of what was never
 begun), C<share> of the purchases that find
-stock (0.8), C<earlier>: orders that the sale has before.
+stock (0.8), C<earlier>: orders that the sale has before, C<timeout> of a client ('4s').
 
 =head1 METHODS
 
@@ -233,7 +233,8 @@ sub play {
     $self->{load} = $s->load(
         sale => $self->{sale}, limit => 1, shoppers => $shoppers,
         tokens => $s->tokens(1, 20000), arrival => "steady:$rate",
-        requests => $shoppers, 'max-rps' => 500, timeout => '4s',
+        requests => $shoppers, 'max-rps' => 500,
+        timeout => $self->{timeout} // '4s',
         'give-up' => '150s');
     wait_for { return $self->count(202) >= $rate } 30, 'the load to run';
 

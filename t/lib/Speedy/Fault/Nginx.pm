@@ -61,9 +61,15 @@ sub stop_worker {
     };
     my $error = $@;
     $run->lasts(10 - (time - $stopped)) if time - $stopped < 10;
+    my $doubts = $run->count(503, 'in_doubt');
     kill 'CONT', $worker;
     $run->from_now;
     die $error if !$went_on;
+    # Who waited at it all the time is told now, and not with a 202 of before.
+    wait_for { return $run->count(503, 'in_doubt') > $doubts } 10,
+        'answers of in_doubt';
+    $run->more(50);
+    $run->note($run->count(503, 'in_doubt') - $doubts . ' in_doubt when it woke');
     $run->note("$under_way in pend when it stopped");
     Test::More::cmp_ok($under_way, '>', 0, 'orders were under way');
     return;
@@ -121,10 +127,10 @@ sub with_proxy {
 my @rows = (
     { id => 'F1', name => 'nginx worker: kill -9, twice', fault => \&kill_worker },
     { id => 'F2a', name => 'worker stopped 10 s before the report, rebuild',
-        setup => \&with_proxy, seconds => 30,
+        setup => \&with_proxy, seconds => 30, timeout => '20s',
         fault => sub { stop_worker($_[0], 'kafka') } },
     { id => 'F2b', name => 'worker stopped 10 s before the ack, rebuild',
-        setup => \&with_proxy, seconds => 30,
+        setup => \&with_proxy, seconds => 30, timeout => '20s',
         fault => sub { stop_worker($_[0], 'redis') } },
     { id => 'F3', name => 'nginx: HUP x20', clean => 'closing', seconds => 25,
         smoke => 12, fault => sub { reloads($_[0], 20) } },
