@@ -13,6 +13,10 @@
  * rd_kafka_destroy(), which may wait for brokers that do not answer. One such
  * thread at a time; exit_process waits for it, but not long.
  *
+ * librdkafka sends one request a partition, so records of the same moment go
+ * to one partition: for a slice of time all of a worker's, then the next.
+ * Nothing rests on where a record lies: orders are told apart by their id.
+ *
  * The configuration is built and checked when directives are read, in the
  * master; rd_kafka_new runs only in workers. When it fails (no threads left,
  * say) it is tried again by timer, and purchases are told `in_doubt`.
@@ -30,6 +34,7 @@
 #define NGX_HTTP_SPEEDY_KAFKA_TURN   2000     /* events a turn of the loop */
 #define NGX_HTTP_SPEEDY_KAFKA_FLUSH  1000     /* ms at exit */
 #define NGX_HTTP_SPEEDY_KAFKA_RETRY  1000     /* ms between rd_kafka_new */
+#define NGX_HTTP_SPEEDY_KAFKA_SLICE  2        /* ms on one partition */
 
 
 typedef struct {
@@ -54,6 +59,8 @@ static void ngx_http_speedy_kafka_conf_destroy(void *data);
 static ngx_int_t ngx_http_speedy_kafka_conf_set(ngx_conf_t *cf,
     rd_kafka_conf_t *conf, const char *name, const char *value);
 static ngx_int_t ngx_http_speedy_kafka_open(void);
+static int32_t ngx_http_speedy_kafka_partition(const rd_kafka_topic_t *topic,
+    const void *key, size_t len, int32_t n, void *opaque, void *job);
 static void ngx_http_speedy_kafka_retry(ngx_event_t *ev);
 static void ngx_http_speedy_kafka_wake(ngx_event_t *rev);
 static ngx_uint_t ngx_http_speedy_kafka_drain(ngx_uint_t most);
@@ -352,10 +359,11 @@ ngx_http_speedy_kafka_init(ngx_cycle_t *cycle,
 static ngx_int_t
 ngx_http_speedy_kafka_open(void)
 {
-    char              error[256];
-    sigset_t          all, before;
-    rd_kafka_conf_t  *conf;
-    static uint64_t   one = 1;
+    char                    error[256];
+    sigset_t                all, before;
+    rd_kafka_conf_t        *conf;
+    rd_kafka_topic_conf_t  *tconf;
+    static uint64_t         one = 1;
 
     conf = rd_kafka_conf_dup(kafka.smcf->kafka_conf);
     if (conf == NULL) {
@@ -376,9 +384,13 @@ ngx_http_speedy_kafka_open(void)
         return NGX_ERROR;
     }
 
+    tconf = rd_kafka_default_topic_conf_dup(kafka.rk);
+    rd_kafka_topic_conf_set_partitioner_cb(tconf,
+                                           ngx_http_speedy_kafka_partition);
+
     kafka.topic = rd_kafka_topic_new(kafka.rk,
                                      (char *) kafka.smcf->kafka_topic.data,
-                                     NULL);
+                                     tconf);
     if (kafka.topic == NULL) {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "speedy: no Kafka topic \"%V\": %s",
@@ -440,6 +452,30 @@ ngx_uint_t
 ngx_http_speedy_kafka_waiting(void)
 {
     return kafka.nwaiting;
+}
+
+
+/* May run on a thread of librdkafka's: it reads the clock, and no more. */
+
+static int32_t
+ngx_http_speedy_kafka_partition(const rd_kafka_topic_t *topic,
+    const void *key, size_t len, int32_t n, void *opaque, void *job)
+{
+    int32_t          i, first;
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    first = ((ts.tv_sec * 1000 + ts.tv_nsec / 1000000)
+             / NGX_HTTP_SPEEDY_KAFKA_SLICE + ngx_worker) % n;
+
+    for (i = 0; i < n; i++) {
+        if (rd_kafka_topic_partition_available(topic, (first + i) % n)) {
+            return (first + i) % n;
+        }
+    }
+
+    return first;
 }
 
 
