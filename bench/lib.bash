@@ -11,7 +11,7 @@ bench_up() {
     SPEEDY_DEV_DIR=$(mktemp -d -t speedy-bench-XXXXXX)
     chmod 755 "$SPEEDY_DEV_DIR"
     trap bench_down EXIT
-    trap 'exit 130' INT TERM
+    trap 'exit 130' INT TERM PIPE
     "$ROOT/dev" up --detach >"$SPEEDY_DEV_DIR/up.log" 2>&1 ||
         { cat "$SPEEDY_DEV_DIR/up.log" >&2; exit 1; }
     bench_env
