@@ -427,7 +427,7 @@ ngx_int_t ngx_http_speedy_redis_event_attach(struct redisAsyncContext *ac,
 ngx_uint_t ngx_http_speedy_redis_event_waiting(struct redisAsyncContext *ac);
 
 
-/* kafka.c */
+/* kafka.c, kafka_conf.c */
 
 /* `conf` values become a validated rd_kafka_conf_t; logs and returns error. */
 char *ngx_http_speedy_kafka_set(ngx_conf_t *cf, ngx_command_t *cmd,
