@@ -25,7 +25,7 @@ struct speedy_pairs {
     size_t count;
     struct {
         char *key, *value;
-    } *at;
+    } * at;
 };
 
 struct speedy_setting {

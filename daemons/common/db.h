@@ -50,7 +50,8 @@ struct speedy_db_value {
     size_t len;
 };
 #define DB_INT(n) ((struct speedy_db_value){SPEEDY_DB_INT, (n), NULL, 0})
-#define DB_TEXT(s) ((struct speedy_db_value){SPEEDY_DB_BYTES, 0, (s), strlen(s)})
+#define DB_TEXT(s)                                                             \
+    ((struct speedy_db_value){SPEEDY_DB_BYTES, 0, (s), strlen(s)})
 #define DB_BYTES(p, n) ((struct speedy_db_value){SPEEDY_DB_BYTES, 0, (p), (n)})
 #define DB_NULL ((struct speedy_db_value){SPEEDY_DB_NULL, 0, NULL, 0})
 #define DB_ARGS(...)                                                           \
@@ -107,13 +108,11 @@ int speedy_db_exec_many(struct speedy_db *db, const char *head,
                         const char *group, size_t n, const char *tail,
                         const struct speedy_db_value *args, size_t count,
                         long *affected);
-int speedy_db_query_many(struct speedy_db *db, const char *head,
-                         const char *group, size_t n, const char *tail,
-                         const struct speedy_db_value *args, size_t count,
-                         int (*row)(void *data,
-                                    const struct speedy_db_value *col,
-                                    size_t cols),
-                         void *data);
+int speedy_db_query_many(
+    struct speedy_db *db, const char *head, const char *group, size_t n,
+    const char *tail, const struct speedy_db_value *args, size_t count,
+    int (*row)(void *data, const struct speedy_db_value *col, size_t cols),
+    void *data);
 
 /* Powers of two for the above: the greatest within n, the least that holds n;
  * n at least 1. */

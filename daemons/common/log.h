@@ -28,7 +28,6 @@ unsigned long speedy_log_alarms(void);
  * separated by one space, or "" (values with blanks are quoted).
  */
 void speedy_log(enum speedy_log_level level, const char *message,
-                const char *fields, ...)
-    __attribute__((format(printf, 3, 4)));
+                const char *fields, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -64,9 +64,8 @@ redisReply *speedy_redis_script(struct speedy_redis *rc,
                                 const struct speedy_args *a);
 /* As above for n calls in one round trip; replies[i] NULL as above. 0, or -1
  * when the connection failed (all replies are then NULL). */
-int speedy_redis_scripts(struct speedy_redis *rc,
-                         struct speedy_script *script, size_t keys,
-                         const struct speedy_args *a, size_t n,
+int speedy_redis_scripts(struct speedy_redis *rc, struct speedy_script *script,
+                         size_t keys, const struct speedy_args *a, size_t n,
                          redisReply **replies);
 
 #endif

@@ -92,9 +92,8 @@ static const char *parse_order(const struct speedy_json *o,
     if (take_id(o, "user_id", ev->user) != 0)
         return "user_id is no id";
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        if (speedy_json_int(speedy_json_get(o, numbers[i].name),
-                            numbers[i].min, numbers[i].max,
-                            numbers[i].out) != 0)
+        if (speedy_json_int(speedy_json_get(o, numbers[i].name), numbers[i].min,
+                            numbers[i].max, numbers[i].out) != 0)
             return "a number is missing or out of range";
     }
     if (take_digest(o, "key_digest", ev->key_digest) != 0 ||

@@ -15,8 +15,8 @@ extern struct speedy_script speedy_script_ack, speedy_script_adjust,
 
 /* The keys of one sale, made once and kept. */
 struct speedy_keys {
-    char loaded[64], gate[64], stock[64], resv[64], user[64], pend[64],
-        log[64], adj[64];
+    char loaded[64], gate[64], stock[64], resv[64], user[64], pend[64], log[64],
+        adj[64];
 };
 void speedy_keys_make(struct speedy_keys *k, const char *sale);
 

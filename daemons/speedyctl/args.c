@@ -71,8 +71,7 @@ int ctl_refuse(const struct ctl *c, const char *format, ...)
 }
 
 /* Whether name (one or two words) begins with the words given. */
-static bool name_matches(const char *name, const char *word,
-                         const char *second)
+static bool name_matches(const char *name, const char *word, const char *second)
 {
     size_t n = strlen(word);
 
@@ -149,8 +148,8 @@ static int parse_option(struct ctl *c, int argc, char **argv, int *i)
         c->given[c->given_count].value = name + len + 1;
     } else {
         if (*i + 1 >= argc)
-            return ctl_usage(c, "--%s needs a value: --%s %s", o->name,
-                             o->name, o->value);
+            return ctl_usage(c, "--%s needs a value: --%s %s", o->name, o->name,
+                             o->value);
         c->given[c->given_count].value = argv[++*i];
     }
     c->given_count++;
@@ -207,8 +206,8 @@ int ctl_parse(struct ctl *c, const struct ctl_command *table, int argc,
         }
     }
     if (c->command == NULL) {
-        ctl_usage(c, "there is no command `%s%s%s`", argv[0],
-                  second ? " " : "", second ? second : "");
+        ctl_usage(c, "there is no command `%s%s%s`", argv[0], second ? " " : "",
+                  second ? second : "");
         return CTL_USAGE;
     }
     code = parse_rest(c, argc - words, argv + words);

@@ -125,7 +125,9 @@ static void print_text(const struct audit_line *lines)
         const char *e = l->examples.data;
 
         printf("%-3s %s %s", l->name,
-               l->broken ? "BROKEN" : l->skipped ? "skipped" : "ok",
+               l->broken    ? "BROKEN"
+               : l->skipped ? "skipped"
+                            : "ok",
                audit_checks[i].what);
         if (l->broken > 0)
             printf(": %ld finding%s", l->broken, l->broken == 1 ? "" : "s");

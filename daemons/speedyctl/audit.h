@@ -90,21 +90,21 @@ int audit_load_sales(struct audit *a);
 void audit_run(struct audit *a, struct audit_line *lines);
 void audit_free(struct audit *a);
 
-void audit_quiescence(struct audit *a, struct audit_line *l);    /* Q */
-void audit_units(struct audit *a, struct audit_line *l);         /* I1 */
-void audit_limits(struct audit *a, struct audit_line *l);        /* I2 */
-void audit_histories(struct audit *a, struct audit_line *l);     /* I3 */
-void audit_rejections(struct audit *a, struct audit_line *l);    /* I4 */
-void audit_accepted(struct audit *a, struct audit_line *l);      /* I5 */
-void audit_records(struct audit *a, struct audit_line *l);       /* I6 */
-void audit_offsets(struct audit *a, struct audit_line *l);       /* I7 */
-void audit_stock(struct audit *a, struct audit_line *l);         /* I8 */
-void audit_ledger(struct audit *a, struct audit_line *l);        /* I9 */
-void audit_epochs(struct audit *a, struct audit_line *l);        /* I10 */
-void audit_deadlines(struct audit *a, struct audit_line *l);     /* I14 */
-void audit_sequence(struct audit *a, struct audit_line *l);      /* I17 */
-void audit_clocks(struct audit *a, struct audit_line *l);        /* I18 */
-void audit_sums(struct audit *a, struct audit_line *l);          /* SUM */
+void audit_quiescence(struct audit *a, struct audit_line *l); /* Q */
+void audit_units(struct audit *a, struct audit_line *l);      /* I1 */
+void audit_limits(struct audit *a, struct audit_line *l);     /* I2 */
+void audit_histories(struct audit *a, struct audit_line *l);  /* I3 */
+void audit_rejections(struct audit *a, struct audit_line *l); /* I4 */
+void audit_accepted(struct audit *a, struct audit_line *l);   /* I5 */
+void audit_records(struct audit *a, struct audit_line *l);    /* I6 */
+void audit_offsets(struct audit *a, struct audit_line *l);    /* I7 */
+void audit_stock(struct audit *a, struct audit_line *l);      /* I8 */
+void audit_ledger(struct audit *a, struct audit_line *l);     /* I9 */
+void audit_epochs(struct audit *a, struct audit_line *l);     /* I10 */
+void audit_deadlines(struct audit *a, struct audit_line *l);  /* I14 */
+void audit_sequence(struct audit *a, struct audit_line *l);   /* I17 */
+void audit_clocks(struct audit *a, struct audit_line *l);     /* I18 */
+void audit_sums(struct audit *a, struct audit_line *l);       /* SUM */
 
 /* What is not quiet, in words; empty when all is. */
 void audit_unrest(struct audit *a, struct speedy_buf *why);

@@ -17,8 +17,7 @@ struct pass {
     int page;
 };
 
-static int order_row(void *data, const struct speedy_db_value *col,
-                     size_t cols)
+static int order_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
     struct pass *p = data;
     struct client_order o = {.id = col[0].bytes,
@@ -56,7 +55,7 @@ static int client_pass(struct audit *a, struct audit_line *l)
                             a->c->db,
                             "SELECT id, key_digest, sale_id, state, " CTL_MS(
                                 "reserved_at") " FROM orders WHERE id > ? "
-                            "ORDER BY id LIMIT 5000",
+                                               "ORDER BY id LIMIT 5000",
                             DB_ARGS(DB_BYTES(after, 16)), order_row, &p)) != 0)
             return -1;
     } while (p.page == PAGE);
@@ -87,8 +86,8 @@ void audit_rejections(struct audit *a, struct audit_line *l)
                         "SELECT id, reject_reason FROM orders WHERE state = "
                         "'REJECTED' AND COALESCE(reject_reason, '') <> "
                         "'STALE_EPOCH' AND (? = '' OR sale_id = ?) LIMIT 1000",
-                        DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)),
-                        reject_row, l)) != 0)
+                        DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)), reject_row,
+                        l)) != 0)
         return;
     if (speedy_db_number(a->c->db,
                          "SELECT COUNT(*) FROM orders WHERE state = 'REJECTED' "

@@ -229,8 +229,8 @@ void client_log_figures(const struct client_log *log, struct speedy_buf *out)
                       "answers=%ld keys=%zu 202=%ld 4xx=%ld sold_out=%ld "
                       "limit_reached=%ld 5xx=%ld in_doubt=%ld none=%ld",
                       log->lines, log->count, log->accepted, log->status[4],
-                      log->sold_out, log->limit, log->status[5],
-                      log->in_doubt, log->status[0]);
+                      log->sold_out, log->limit, log->status[5], log->in_doubt,
+                      log->status[0]);
 }
 
 int64_t client_log_lost(const struct client_log *log, struct audit_line *l)
@@ -239,11 +239,9 @@ int64_t client_log_lost(const struct client_log *log, struct audit_line *l)
     char id[37];
 
     if (log->bad > 0)
-        audit_broken(l, "%ld lines of the client log cannot be read",
-                     log->bad);
+        audit_broken(l, "%ld lines of the client log cannot be read", log->bad);
     if (log->without_id > 0)
-        audit_broken(l, "%ld answers 202 without an order id",
-                     log->without_id);
+        audit_broken(l, "%ld answers 202 without an order id", log->without_id);
     for (size_t i = 0; i < log->size; i++) {
         const struct record *r = &log->at[i];
 
@@ -251,14 +249,16 @@ int64_t client_log_lost(const struct client_log *log, struct audit_line *l)
             continue;
         speedy_uuid_text(r->order, id);
         if (r->two_orders)
-            audit_broken(l, "one key was answered 202 with two orders, one is "
-                            "%s",
+            audit_broken(l,
+                         "one key was answered 202 with two orders, one is "
+                         "%s",
                          id);
         if (r->found)
             continue;
         lost++;
-        audit_broken(l, "order %s: a client was sent 202, it is no live order "
-                        "of that key in MySQL",
+        audit_broken(l,
+                     "order %s: a client was sent 202, it is no live order "
+                     "of that key in MySQL",
                      id);
     }
     return lost;

@@ -40,8 +40,7 @@ static int by_id(const void *x, const void *y)
     return memcmp(a->id, b->id, 16);
 }
 
-static int order_row(void *data, const struct speedy_db_value *col,
-                     size_t cols)
+static int order_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
     struct batch *b = data;
     size_t low = 0, high = b->count;
@@ -82,8 +81,9 @@ static void judge_letter(struct batch *b, const struct record *r)
         audit_broken(b->l, "record %d@%lld: order %s is not in MySQL",
                      b->partition, (long long)r->offset, id);
     } else if (n == 0) {
-        audit_broken(b->l, "record %d@%lld: cannot be read, and is no dead "
-                           "letter",
+        audit_broken(b->l,
+                     "record %d@%lld: cannot be read, and is no dead "
+                     "letter",
                      b->partition, (long long)r->offset);
     }
 }
@@ -213,9 +213,8 @@ void audit_records(struct audit *a, struct audit_line *l)
     for (int i = 0; i < a->partitions; i++) {
         b.partition = i;
         b.count = 0;
-        if (speedy_consumer_watermarks(a->kafka,
-                                       speedy_conf.kafka_orders_topic, i,
-                                       READ_TIMEOUT, &low, &high) != 0) {
+        if (speedy_consumer_watermarks(a->kafka, speedy_conf.kafka_orders_topic,
+                                       i, READ_TIMEOUT, &low, &high) != 0) {
             audit_unknown(l, "Kafka does not tell a partition's offsets");
             return;
         }
@@ -245,23 +244,22 @@ void audit_offsets(struct audit *a, struct audit_line *l)
             audit_broken(l, "partition %d is not in the topic", i);
             continue;
         }
-        if (speedy_consumer_watermarks(a->kafka,
-                                       speedy_conf.kafka_orders_topic, i,
-                                       READ_TIMEOUT, &low, &high) != 0) {
+        if (speedy_consumer_watermarks(a->kafka, speedy_conf.kafka_orders_topic,
+                                       i, READ_TIMEOUT, &low, &high) != 0) {
             audit_unknown(l, "Kafka does not tell a partition's offsets");
             return;
         }
         if (o.next[i] > high)
-            audit_broken(l, "partition %d: next %lld is beyond the end %lld",
-                         i, (long long)o.next[i], (long long)high);
+            audit_broken(l, "partition %d: next %lld is beyond the end %lld", i,
+                         (long long)o.next[i], (long long)high);
         if (o.next[i] < low)
-            audit_broken(l, "partition %d: next %lld, but records begin at "
-                            "%lld: some were never read",
+            audit_broken(l,
+                         "partition %d: next %lld, but records begin at "
+                         "%lld: some were never read",
                          i, (long long)o.next[i], (long long)low);
         if (a->first_read && o.next[i] < a->first.next[i])
-            audit_broken(l, "partition %d: next went back from %lld to %lld",
-                         i, (long long)a->first.next[i],
-                         (long long)o.next[i]);
+            audit_broken(l, "partition %d: next went back from %lld to %lld", i,
+                         (long long)a->first.next[i], (long long)o.next[i]);
     }
     audit_figures(l, "partitions=%d next=%lld", a->partitions, (long long)sum);
 }

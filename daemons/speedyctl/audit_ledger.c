@@ -90,12 +90,13 @@ static void judge_sale(struct audit *a, struct audit_line *l,
         audit_broken(l, "sale %s: %lld entries of pend are not in the ledger",
                      s->id, (long long)number(r->element[5]));
     if (number(r->element[6]) != 0)
-        audit_broken(l, "sale %s: %lld users whose units differ from their "
-                        "ledger entries",
+        audit_broken(l,
+                     "sale %s: %lld users whose units differ from their "
+                     "ledger entries",
                      s->id, (long long)number(r->element[6]));
     for (size_t i = 0; i < a->variant_count; i++) {
-        if (strcmp(a->variants[i].sale, s->id) == 0 &&
-            a->variants[i].known && !a->variants[i].in_redis)
+        if (strcmp(a->variants[i].sale, s->id) == 0 && a->variants[i].known &&
+            !a->variants[i].in_redis)
             audit_broken(l, "%s/%s: in MySQL, but not in Redis", s->id,
                          a->variants[i].id);
     }
@@ -169,8 +170,7 @@ struct page {
     struct order at[PAGE];
 };
 
-static int order_row(void *data, const struct speedy_db_value *col,
-                     size_t cols)
+static int order_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
     struct page *p = data;
     struct order *o = &p->at[p->count];
@@ -232,8 +232,9 @@ static int judge_order(struct audit_line *l, const char *sale,
                      (long long)number(e->element[3]));
     else if (strcmp(e->element[1]->str, o->user) != 0 ||
              strcmp(e->element[2]->str, o->variant) != 0)
-        audit_broken(l, "sale %s: order %s is %s's of %s, in the ledger %s's "
-                        "of %s",
+        audit_broken(l,
+                     "sale %s: order %s is %s's of %s, in the ledger %s's "
+                     "of %s",
                      sale, id, o->user, o->variant, e->element[1]->str,
                      e->element[2]->str);
     return 1;
@@ -277,8 +278,8 @@ static int64_t orders_in_ledger(struct audit *a, struct audit_line *l,
 }
 
 /* Entries of the ledger that MySQL does not count: told by their ids. */
-static void judge_entry(struct audit *a, struct audit_line *l,
-                        const char *sale, const redisReply *field)
+static void judge_entry(struct audit *a, struct audit_line *l, const char *sale,
+                        const redisReply *field)
 {
     int64_t units = 0;
     char id[37];
@@ -296,11 +297,12 @@ static void judge_entry(struct audit *a, struct audit_line *l,
                          &units);
     speedy_uuid_text((const unsigned char *)field->str, id);
     if (n == 0)
-        audit_broken(l, "sale %s: the ledger has order %s, MySQL has not",
-                     sale, id);
+        audit_broken(l, "sale %s: the ledger has order %s, MySQL has not", sale,
+                     id);
     else if (n == 1 && units == 0)
-        audit_broken(l, "sale %s: the ledger keeps units of order %s, which "
-                        "has none",
+        audit_broken(l,
+                     "sale %s: the ledger keeps units of order %s, which "
+                     "has none",
                      sale, id);
 }
 
@@ -355,8 +357,9 @@ void audit_ledger(struct audit *a, struct audit_line *l)
         entries += s->entries;
         if (s->entries == found)
             continue;
-        audit_broken(l, "sale %s: the ledger has %lld entries, %lld of them "
-                        "orders with units",
+        audit_broken(l,
+                     "sale %s: the ledger has %lld entries, %lld of them "
+                     "orders with units",
                      s->id, (long long)s->entries, (long long)found);
         find_extra(a, l, s->id);
     }

@@ -53,20 +53,21 @@ static int user_row(void *data, const struct speedy_db_value *col, size_t cols)
 /* One pass over the orders by user: units, keys, and the key's column. */
 void audit_limits(struct audit *a, struct audit_line *l)
 {
-    if (audit_db(l, speedy_db_query(
-                        a->c->db,
-                        "SELECT o.sale_id, o.user_id, CAST(SUM(o.units_live) "
-                        "AS SIGNED) AS units, s.per_user_limit, COUNT(" LIVE
-                        "1 END) AS live, COUNT(DISTINCT " LIVE
-                        "o.key_digest END) AS used, MIN(o.id), COUNT(CASE WHEN "
-                        UNFIT " THEN 1 END) AS unfit, MIN(CASE WHEN " UNFIT
-                        " THEN o.id END) FROM orders o JOIN sales s ON s.id = "
-                        "o.sale_id WHERE ? = '' OR o.sale_id = ? GROUP BY "
-                        "o.sale_id, o.user_id, s.per_user_limit HAVING units > "
-                        "s.per_user_limit OR live <> used OR unfit > 0 LIMIT "
-                        "1000",
-                        DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)), user_row,
-                        l)) == 0)
+    if (audit_db(
+            l,
+            speedy_db_query(
+                a->c->db,
+                "SELECT o.sale_id, o.user_id, CAST(SUM(o.units_live) "
+                "AS SIGNED) AS units, s.per_user_limit, COUNT(" LIVE
+                "1 END) AS live, COUNT(DISTINCT " LIVE
+                "o.key_digest END) AS used, MIN(o.id), COUNT(CASE WHEN " UNFIT
+                " THEN 1 END) AS unfit, MIN(CASE WHEN " UNFIT
+                " THEN o.id END) FROM orders o JOIN sales s ON s.id = "
+                "o.sale_id WHERE ? = '' OR o.sale_id = ? GROUP BY "
+                "o.sale_id, o.user_id, s.per_user_limit HAVING units > "
+                "s.per_user_limit OR live <> used OR unfit > 0 LIMIT "
+                "1000",
+                DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)), user_row, l)) == 0)
         audit_figures(l, "sales=%zu", a->sale_count);
 }
 
@@ -225,8 +226,7 @@ struct ranges {
     bool shared;
 };
 
-static int range_row(void *data, const struct speedy_db_value *col,
-                     size_t cols)
+static int range_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
     struct ranges *r = data;
 
@@ -283,8 +283,8 @@ void audit_sequence(struct audit *a, struct audit_line *l)
                         "WHERE state <> 'REJECTED' AND (? = '' OR sale_id = ?) "
                         "GROUP BY sale_id, epoch, seq HAVING COUNT(*) > 1 "
                         "LIMIT 1000",
-                        DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)),
-                        shared_row, &r)) != 0)
+                        DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)), shared_row,
+                        &r)) != 0)
         return;
     audit_figures(l, "orders=%lld", (long long)r.orders);
 }

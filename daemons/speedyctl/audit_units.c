@@ -107,12 +107,10 @@ static void count_orders(struct units *u, struct audit_variant *v,
                      v->id, state, (long long)live, (long long)col[6].number);
 }
 
-static int units_row(void *data, const struct speedy_db_value *col,
-                     size_t cols)
+static int units_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
     struct units *u = data;
-    struct audit_variant *v =
-        variant_add(u->a, col[0].bytes, col[1].bytes);
+    struct audit_variant *v = variant_add(u->a, col[0].bytes, col[1].bytes);
 
     (void)cols;
     if (col[2].len > 0) {
@@ -136,21 +134,23 @@ static void judge(struct audit_line *l, const struct audit_variant *v)
         return;
     }
     if (v->held < 0 || v->sold < 0 || v->withheld < 0 || v->total < 0)
-        audit_broken(l, "%s/%s: negative: total %lld held %lld sold %lld "
-                        "withheld %lld",
+        audit_broken(l,
+                     "%s/%s: negative: total %lld held %lld sold %lld "
+                     "withheld %lld",
                      v->sale, v->id, (long long)v->total, (long long)v->held,
                      (long long)v->sold, (long long)v->withheld);
     if (v->held + v->sold + v->withheld > v->total)
-        audit_broken(l, "%s/%s: held %lld + sold %lld + withheld %lld exceed "
-                        "total %lld",
+        audit_broken(l,
+                     "%s/%s: held %lld + sold %lld + withheld %lld exceed "
+                     "total %lld",
                      v->sale, v->id, (long long)v->held, (long long)v->sold,
                      (long long)v->withheld, (long long)v->total);
     if (v->held != v->orders_held)
         audit_broken(l, "%s/%s: held %lld, its orders hold %lld", v->sale,
                      v->id, (long long)v->held, (long long)v->orders_held);
     if (v->sold != v->orders_sold)
-        audit_broken(l, "%s/%s: sold %lld, its orders own %lld", v->sale,
-                     v->id, (long long)v->sold, (long long)v->orders_sold);
+        audit_broken(l, "%s/%s: sold %lld, its orders own %lld", v->sale, v->id,
+                     (long long)v->sold, (long long)v->orders_sold);
     if (v->withheld != v->orders_withheld)
         audit_broken(l, "%s/%s: withheld %lld, its orders withhold %lld",
                      v->sale, v->id, (long long)v->withheld,
@@ -223,8 +223,9 @@ void audit_sums(struct audit *a, struct audit_line *l)
                          v->sale, v->id, (long long)v->left, (long long)keep,
                          (long long)v->total);
         } else if (away < 0 && keep <= v->total) {
-            audit_broken(l, "%s/%s: %lld left + %lld kept exceed %lld: it can "
-                            "be oversold",
+            audit_broken(l,
+                         "%s/%s: %lld left + %lld kept exceed %lld: it can "
+                         "be oversold",
                          v->sale, v->id, (long long)v->left, (long long)keep,
                          (long long)v->total);
         }
@@ -232,8 +233,9 @@ void audit_sums(struct audit *a, struct audit_line *l)
     if (a->lost > 0)
         audit_broken(l, "%lld accepted orders are lost (I4, I5)",
                      (long long)a->lost);
-    audit_figures(l, "lost=%lld oversold=%lld undersold=%lld kept=%lld "
-                     "left=%lld",
+    audit_figures(l,
+                  "lost=%lld oversold=%lld undersold=%lld kept=%lld "
+                  "left=%lld",
                   (long long)a->lost, (long long)a->oversold,
                   (long long)a->undersold, (long long)kept, (long long)left);
 }

@@ -114,9 +114,8 @@ static void kafka_unrest(struct audit *a, struct speedy_buf *why)
     for (int i = 0; i < a->partitions; i++) {
         int64_t next = o.next[i] < 0 ? 0 : o.next[i];
 
-        if (speedy_consumer_watermarks(a->kafka,
-                                       speedy_conf.kafka_orders_topic, i,
-                                       KAFKA_TIMEOUT, &low, &high) != 0) {
+        if (speedy_consumer_watermarks(a->kafka, speedy_conf.kafka_orders_topic,
+                                       i, KAFKA_TIMEOUT, &low, &high) != 0) {
             note(why, "Kafka does not answer:", "partition", i);
             return;
         }
@@ -133,8 +132,7 @@ static void mysql_unrest(struct audit *a, struct speedy_buf *why)
     if (speedy_db_number(a->c->db,
                          "SELECT COUNT(*) FROM release_outbox WHERE done_at IS "
                          "NULL AND (? = '' OR sale_id = ?)",
-                         DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)),
-                         &n) != 1)
+                         DB_ARGS(DB_TEXT(a->sale), DB_TEXT(a->sale)), &n) != 1)
         note(why, "MySQL is away", "", -1);
     else if (n > 0)
         note(why, "open rows of", "release_outbox", n);
@@ -170,7 +168,6 @@ void audit_quiescence(struct audit *a, struct audit_line *l)
     }
     if (!a->quiescent)
         audit_broken(l, "not quiescent: %s", why.data);
-    audit_figures(l, "waited=%lldms",
-                  (long long)(speedy_now_boot() - begin));
+    audit_figures(l, "waited=%lldms", (long long)(speedy_now_boot() - begin));
     speedy_buf_free(&why);
 }

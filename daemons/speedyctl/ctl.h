@@ -85,8 +85,8 @@ bool ctl_id(const char *text);
 /* As above for an option with a default; prints the error. 0 or CTL_USAGE. */
 int ctl_option_number(const struct ctl *c, const char *name, int64_t fallback,
                       int64_t min, int64_t max, int64_t *out);
-int ctl_option_duration(const struct ctl *c, const char *name,
-                        int64_t fallback, int64_t *ms);
+int ctl_option_duration(const struct ctl *c, const char *name, int64_t fallback,
+                        int64_t *ms);
 /* One of the words (separated by blanks), or the first when not given. */
 int ctl_option_word(const struct ctl *c, const char *name, const char *words,
                     const char **out);

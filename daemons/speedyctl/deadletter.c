@@ -32,8 +32,7 @@ static void text_or_hex(struct speedy_buf *b, const void *data, size_t len)
     }
 }
 
-static void json_text_or_hex(struct speedy_buf *b, const void *data,
-                             size_t len)
+static void json_text_or_hex(struct speedy_buf *b, const void *data, size_t len)
 {
     struct speedy_buf text = {0};
 
@@ -42,7 +41,8 @@ static void json_text_or_hex(struct speedy_buf *b, const void *data,
     speedy_buf_free(&text);
 }
 
-/* id, topic, part, offset, error, created, resolved, resolution[, key, value] */
+/* id, topic, part, offset, error, created, resolved, resolution[, key, value]
+ */
 static void letter_json(struct speedy_buf *b, const struct speedy_db_value *col,
                         size_t cols)
 {
@@ -77,9 +77,8 @@ static int list_row(void *data, const struct speedy_db_value *col, size_t cols)
         letter_json(&l->out, col, cols);
     } else {
         speedy_buf_printf(&l->out, "%6lld  %s/%lld@%lld  %s  %s%s%s\n",
-                          (long long)col[0].number,
-                          (const char *)col[1].bytes, (long long)col[2].number,
-                          (long long)col[3].number,
+                          (long long)col[0].number, (const char *)col[1].bytes,
+                          (long long)col[2].number, (long long)col[3].number,
                           ctl_time_text(col[5].number),
                           (const char *)col[4].bytes,
                           col[6].number ? "  resolved: " : "",
@@ -90,8 +89,8 @@ static int list_row(void *data, const struct speedy_db_value *col, size_t cols)
 }
 
 #define LETTER_COLUMNS                                                         \
-    "SELECT id, topic, part, offset_at, error, " CTL_MS("created_at") ", "     \
-    CTL_MS("resolved_at") ", resolution"
+    "SELECT id, topic, part, offset_at, error, " CTL_MS(                       \
+        "created_at") ", " CTL_MS("resolved_at") ", resolution"
 
 int ctl_dead_letter_list(struct ctl *c)
 {
@@ -105,12 +104,12 @@ int ctl_dead_letter_list(struct ctl *c)
         return CTL_REFUSED;
     if (c->json)
         speedy_buf_printf(&l.out, "{\"data\":[");
-    n = speedy_db_query(c->db,
-                        LETTER_COLUMNS " FROM dead_letters WHERE resolved_at "
-                                       "IS NULL OR ? = 1 ORDER BY id LIMIT ?",
-                        DB_ARGS(DB_INT(ctl_option(c, "all") != NULL),
-                                DB_INT(limit)),
-                        list_row, &l);
+    n = speedy_db_query(
+        c->db,
+        LETTER_COLUMNS " FROM dead_letters WHERE resolved_at "
+                       "IS NULL OR ? = 1 ORDER BY id LIMIT ?",
+        DB_ARGS(DB_INT(ctl_option(c, "all") != NULL), DB_INT(limit)), list_row,
+        &l);
     if (n != 0) {
         speedy_buf_free(&l.out);
         return ctl_db_failed(c, n);
@@ -197,10 +196,12 @@ static int letter_read(struct ctl *c, struct letter *l)
 
     if (n != 0)
         return n;
-    n = speedy_db_query(c->db,
-                        "SELECT topic, " CTL_MS("resolved_at") ", record_key, "
-                        "record_value FROM dead_letters WHERE id = ?",
-                        DB_ARGS(DB_INT(l->id)), letter_row, l);
+    n = speedy_db_query(
+        c->db,
+        "SELECT topic, " CTL_MS(
+            "resolved_at") ", record_key, "
+                           "record_value FROM dead_letters WHERE id = ?",
+        DB_ARGS(DB_INT(l->id)), letter_row, l);
     if (n != 0)
         return ctl_db_failed(c, n);
     if (!l->found)

@@ -127,8 +127,8 @@ static void mysql_settings(struct doctor *d)
     int major = atoi(v);
     bool right;
 
-    right = maria ? major > 10 || (major == 10 && atoi(v + 3) >= 11)
-                  : major >= 8;
+    right =
+        maria ? major > 10 || (major == 10 && atoi(v + 3) >= 11) : major >= 8;
     doctor_say(d, right ? DOCTOR_OK : DOCTOR_FAIL, "mysql version", v,
                "MySQL 8.0 or MariaDB 10.11, or newer");
     v = variable(d, "SELECT @@global.sql_mode");
@@ -142,7 +142,7 @@ static void mysql_settings(struct doctor *d)
                     "@@global.sync_binlog)");
     doctor_say(d,
                strncmp(v, "0/", 2) == 0 || strcmp(v, "1/1") == 0 ? DOCTOR_OK
-                                                                : DOCTOR_WARN,
+                                                                 : DOCTOR_WARN,
                "mysql log_bin/sync_binlog", v,
                "with a binary log, set sync_binlog to 1");
     v = variable(d, "SELECT CONCAT(@@session.time_zone)");
@@ -161,8 +161,8 @@ static const char *info(const char *text, const char *name, char out[64])
 
     out[0] = '\0';
     if (at != NULL)
-        snprintf(out, 64, "%.*s",
-                 (int)strcspn(at + strlen(name), "\r\n"), at + strlen(name));
+        snprintf(out, 64, "%.*s", (int)strcspn(at + strlen(name), "\r\n"),
+                 at + strlen(name));
     return out;
 }
 
@@ -177,11 +177,10 @@ static void redis_config(struct doctor *d)
     speedy_args_text(a, "lazyfree-lazy-server-del");
     r = speedy_redis_command(d->c->redis, a);
     if (r != NULL && r->type == REDIS_REPLY_ARRAY && r->elements == 2)
-        doctor_say(d,
-                   strcmp(r->element[1]->str, "yes") == 0 ? DOCTOR_OK
-                                                          : DOCTOR_WARN,
-                   "redis lazyfree-lazy-server-del", r->element[1]->str,
-                   "set it to yes: a rebuild renames over large keys");
+        doctor_say(
+            d, strcmp(r->element[1]->str, "yes") == 0 ? DOCTOR_OK : DOCTOR_WARN,
+            "redis lazyfree-lazy-server-del", r->element[1]->str,
+            "set it to yes: a rebuild renames over large keys");
     else
         doctor_say(d, DOCTOR_OK, "redis lazyfree-lazy-server-del",
                    "not told to this account (as it should be): it must be "

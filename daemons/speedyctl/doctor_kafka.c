@@ -47,8 +47,9 @@ static void judge_config(struct doctor *d, rd_kafka_event_t *event,
                          int replicas)
 {
     size_t n = 0, m = 0;
-    const rd_kafka_ConfigResource_t **r = rd_kafka_DescribeConfigs_result_resources(
-        rd_kafka_event_DescribeConfigs_result(event), &n);
+    const rd_kafka_ConfigResource_t **r =
+        rd_kafka_DescribeConfigs_result_resources(
+            rd_kafka_event_DescribeConfigs_result(event), &n);
     const rd_kafka_ConfigEntry_t **e;
 
     if (n != 1)
@@ -85,8 +86,7 @@ static void topic_config(struct doctor *d, rd_kafka_t *rk, int replicas)
     char error[128];
     rd_kafka_event_t *event;
 
-    rd_kafka_AdminOptions_set_request_timeout(o, TIMEOUT, error,
-                                              sizeof(error));
+    rd_kafka_AdminOptions_set_request_timeout(o, TIMEOUT, error, sizeof(error));
     rd_kafka_DescribeConfigs(rk, &res, 1, o, q);
     event = rd_kafka_queue_poll(q, TIMEOUT + 1000);
     if (event != NULL && rd_kafka_event_error(event) == 0)
@@ -115,9 +115,8 @@ static int topic_metadata(struct doctor *d, rd_kafka_t *rk)
         doctor_say(d, DOCTOR_FAIL, "kafka", speedy_conf.kafka_brokers,
                    "no answer: check [kafka] brokers and that a broker runs");
     } else {
-        snprintf(found, sizeof(found), "%d broker%s at %.100s",
-                 md->broker_cnt, md->broker_cnt == 1 ? "" : "s",
-                 speedy_conf.kafka_brokers);
+        snprintf(found, sizeof(found), "%d broker%s at %.100s", md->broker_cnt,
+                 md->broker_cnt == 1 ? "" : "s", speedy_conf.kafka_brokers);
         doctor_say(d, md->broker_cnt >= 3 ? DOCTOR_OK : DOCTOR_WARN, "kafka",
                    found, "production has 3 brokers or more");
         if (md->topic_cnt == 1 && md->topics[0].err == 0 &&

@@ -108,9 +108,10 @@ static int files_read(struct migrations *all, const char *dir)
     int code = 0;
 
     if (d == NULL)
-        return ctl_refuse(all->c, "%s: %s; name the directory of the "
-                                  "migrations by --sql DIR or [speedyctl] "
-                                  "sql_directory",
+        return ctl_refuse(all->c,
+                          "%s: %s; name the directory of the "
+                          "migrations by --sql DIR or [speedyctl] "
+                          "sql_directory",
                           dir, strerror(errno));
     while (code == 0 && (e = readdir(d)) != NULL)
         code = file_add(all, dir, e->d_name);
@@ -120,8 +121,9 @@ static int files_read(struct migrations *all, const char *dir)
     qsort(all->at, (size_t)all->count, sizeof(all->at[0]), by_version);
     for (int i = 0; i < all->count; i++) {
         if (all->at[i].version != i + 1)
-            return ctl_refuse(all->c, "%s: migration %03d is missing or "
-                                      "stands twice (found %s)",
+            return ctl_refuse(all->c,
+                              "%s: migration %03d is missing or "
+                              "stands twice (found %s)",
                               dir, i + 1, all->at[i].name);
     }
     if (all->count == 0)
@@ -215,12 +217,11 @@ static int apply(struct migrations *all, struct speedy_db *db,
 {
     int n;
 
-    n = speedy_db_exec(db,
-                       "INSERT INTO schema_migrations (version, name, sha256) "
-                       "VALUES (?, ?, ?)",
-                       DB_ARGS(DB_INT(m->version), DB_TEXT(m->name),
-                               DB_TEXT(m->sha)),
-                       NULL);
+    n = speedy_db_exec(
+        db,
+        "INSERT INTO schema_migrations (version, name, sha256) "
+        "VALUES (?, ?, ?)",
+        DB_ARGS(DB_INT(m->version), DB_TEXT(m->name), DB_TEXT(m->sha)), NULL);
     if (n != 0)
         return ctl_db_failed(all->c, n);
     if (speedy_db_script(db, m->text) != 0)
@@ -327,8 +328,9 @@ int ctl_migrate(struct ctl *c)
     if (code == 0) {
         db = speedy_db_new("migrate");
         if (db == NULL)
-            code = ctl_refuse(c, "cannot read the password of account "
-                                 "`migrate`: %s/mysql-migrate",
+            code = ctl_refuse(c,
+                              "cannot read the password of account "
+                              "`migrate`: %s/mysql-migrate",
                               speedy_conf.secrets_directory);
         else
             code = migrate_with(&all, db, wait / 1000,

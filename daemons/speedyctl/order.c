@@ -18,11 +18,13 @@ struct view {
     char sale[SPEEDY_ID_MAX + 1];
 };
 
+/* clang-format off */
 #define ORDER_COLUMNS                                                          \
     "SELECT id, sale_id, variant, user_id, quantity, unit_price, state, "      \
     "version, units_live, units_withheld, epoch, seq, reject_reason, "         \
     CTL_MS("reserved_at") ", " CTL_MS("pay_by") ", " CTL_MS("created_at")      \
     ", " CTL_MS("updated_at") ", request_id FROM orders "
+/* clang-format on */
 
 static const char *id_text(const struct speedy_db_value *v)
 {
@@ -95,8 +97,7 @@ static int show_row(void *data, const struct speedy_db_value *col, size_t cols)
     return 0;
 }
 
-static int event_row(void *data, const struct speedy_db_value *col,
-                     size_t cols)
+static int event_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
     struct view *v = data;
 
@@ -114,13 +115,12 @@ static int event_row(void *data, const struct speedy_db_value *col,
         ctl_json_time(&v->out, col[5].number);
         speedy_buf_printf(&v->out, "}");
     } else {
-        speedy_buf_printf(&v->out, "event %3lld  %s  %s -> %s  by %s %s\n",
-                          (long long)col[0].number,
-                          ctl_time_text(col[5].number),
-                          col[1].len ? (const char *)col[1].bytes : "-",
-                          (const char *)col[2].bytes,
-                          (const char *)col[3].bytes,
-                          (const char *)col[4].bytes);
+        speedy_buf_printf(
+            &v->out, "event %3lld  %s  %s -> %s  by %s %s\n",
+            (long long)col[0].number, ctl_time_text(col[5].number),
+            col[1].len ? (const char *)col[1].bytes : "-",
+            (const char *)col[2].bytes, (const char *)col[3].bytes,
+            (const char *)col[4].bytes);
     }
     v->n++;
     return 0;
@@ -181,8 +181,9 @@ static void ledger(struct view *v, const unsigned char id[16])
     if (v->c->json)
         speedy_buf_printf(&v->out, ",\"ledger\":");
     if (e == NULL)
-        speedy_buf_printf(&v->out, c->json ? "null" : "ledger     unknown "
-                                                      "(Redis is away)\n");
+        speedy_buf_printf(&v->out, c->json ? "null"
+                                           : "ledger     unknown "
+                                             "(Redis is away)\n");
     else if (e->elements < 9)
         speedy_buf_printf(&v->out, c->json ? "{}" : "ledger     no entry\n");
     else if (c->json)
@@ -193,15 +194,13 @@ static void ledger(struct view *v, const unsigned char id[16])
                           e->element[2]->str, e->element[3]->str,
                           e->element[5]->str, e->element[8]->str);
     else
-        speedy_buf_printf(&v->out,
-                          "ledger     %s units of %s for %s, epoch %s, seq "
-                          "%s%s\n",
-                          e->element[3]->str, e->element[2]->str,
-                          e->element[1]->str, e->element[5]->str,
-                          e->element[8]->str,
-                          strcmp(e->element[0]->str, "IN_DOUBT") == 0
-                              ? " (in doubt)"
-                              : "");
+        speedy_buf_printf(
+            &v->out,
+            "ledger     %s units of %s for %s, epoch %s, seq "
+            "%s%s\n",
+            e->element[3]->str, e->element[2]->str, e->element[1]->str,
+            e->element[5]->str, e->element[8]->str,
+            strcmp(e->element[0]->str, "IN_DOUBT") == 0 ? " (in doubt)" : "");
     freeReplyObject(r);
 }
 
@@ -212,22 +211,23 @@ static int histories(struct view *v, const unsigned char id[16])
     v->n = 0;
     if (v->c->json)
         speedy_buf_printf(&v->out, ",\"events\":[");
-    n = speedy_db_query(v->c->db,
-                        "SELECT version, from_state, to_state, actor, reason, "
-                        CTL_MS("at") " FROM order_events WHERE order_id = ? "
-                        "ORDER BY version",
-                        DB_ARGS(DB_BYTES(id, 16)), event_row, v);
+    n = speedy_db_query(
+        v->c->db,
+        "SELECT version, from_state, to_state, actor, reason, " CTL_MS(
+            "at") " FROM order_events WHERE order_id = ? "
+                  "ORDER BY version",
+        DB_ARGS(DB_BYTES(id, 16)), event_row, v);
     if (n != 0)
         return n;
     v->n = 0;
     if (v->c->json)
         speedy_buf_printf(&v->out, "],\"releases\":[");
-    n = speedy_db_query(v->c->db,
-                        "SELECT id, target, epoch, " CTL_MS("created_at") ", "
-                        CTL_MS("done_at") " FROM release_outbox WHERE sale_id "
-                        "= ? AND order_id = ? ORDER BY id",
-                        DB_ARGS(DB_TEXT(v->sale), DB_BYTES(id, 16)),
-                        release_row, v);
+    n = speedy_db_query(
+        v->c->db,
+        "SELECT id, target, epoch, " CTL_MS("created_at") ", " CTL_MS(
+            "done_at") " FROM release_outbox WHERE sale_id "
+                       "= ? AND order_id = ? ORDER BY id",
+        DB_ARGS(DB_TEXT(v->sale), DB_BYTES(id, 16)), release_row, v);
     if (v->c->json)
         speedy_buf_printf(&v->out, "]");
     return n;
@@ -235,7 +235,7 @@ static int histories(struct view *v, const unsigned char id[16])
 
 static int sale_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
-    char (*sales)[SPEEDY_ID_MAX + 1] = data;
+    char(*sales)[SPEEDY_ID_MAX + 1] = data;
 
     (void)cols;
     for (int i = 0; i < 64; i++) {
@@ -271,16 +271,18 @@ static int show_unknown(struct view *v, const unsigned char id[16])
         if (strstr(v->out.data + start, "quantity") == NULL &&
             strstr(v->out.data + start, "units of") == NULL)
             continue;
-        speedy_buf_printf(&v->out, c->json ? ",\"state\":null}"
-                                           : "sale       %s\nnot yet in "
-                                             "MySQL\n",
+        speedy_buf_printf(&v->out,
+                          c->json ? ",\"state\":null}"
+                                  : "sale       %s\nnot yet in "
+                                    "MySQL\n",
                           v->sale);
         ctl_print(&v->out);
         return CTL_DONE;
     }
     speedy_buf_free(&v->out);
-    return ctl_refuse(c, "there is no order %s, neither in MySQL nor in a "
-                         "ledger",
+    return ctl_refuse(c,
+                      "there is no order %s, neither in MySQL nor in a "
+                      "ledger",
                       c->args[0]);
 }
 
@@ -328,8 +330,7 @@ static int list_row(void *data, const struct speedy_db_value *col, size_t cols)
                           id_text(&col[0]), (const char *)col[6].bytes,
                           (const char *)col[1].bytes,
                           (const char *)col[2].bytes,
-                          (const char *)col[3].bytes,
-                          (long long)col[4].number,
+                          (const char *)col[3].bytes, (long long)col[4].number,
                           ctl_time_text(col[13].number));
     }
     v->n++;

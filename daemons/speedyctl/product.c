@@ -18,12 +18,11 @@ static int insert(struct ctl *c, void *data)
     const struct product *p = data;
     int n;
 
-    n = speedy_db_exec(c->db,
-                       "INSERT INTO products (id, name, price) VALUES (?, ?, "
-                       "?)",
-                       DB_ARGS(DB_TEXT(p->id), DB_TEXT(p->name),
-                               DB_INT(p->price)),
-                       NULL);
+    n = speedy_db_exec(
+        c->db,
+        "INSERT INTO products (id, name, price) VALUES (?, ?, "
+        "?)",
+        DB_ARGS(DB_TEXT(p->id), DB_TEXT(p->name), DB_INT(p->price)), NULL);
     speedy_buf_printf(&c->detail, "\"price\":%lld", (long long)p->price);
     if (n != SPEEDY_DB_DUPLICATE)
         return n;
@@ -66,8 +65,9 @@ static int product_row(void *data, const struct speedy_db_value *col,
 
     (void)cols;
     if (l->json) {
-        speedy_buf_printf(&l->out, "%s{\"id\":\"%s\",\"name\":",
-                          l->n ? "," : "", (const char *)col[0].bytes);
+        speedy_buf_printf(&l->out,
+                          "%s{\"id\":\"%s\",\"name\":", l->n ? "," : "",
+                          (const char *)col[0].bytes);
         speedy_buf_json(&l->out, col[1].bytes);
         speedy_buf_printf(&l->out,
                           ",\"price\":%lld,\"currency\":\"KRW\",\"sales\":%lld,"
@@ -78,8 +78,7 @@ static int product_row(void *data, const struct speedy_db_value *col,
     } else {
         speedy_buf_printf(&l->out, "%-20s %12lld won  %3lld sales  %s\n",
                           (const char *)col[0].bytes, (long long)col[2].number,
-                          (long long)col[3].number,
-                          (const char *)col[1].bytes);
+                          (long long)col[3].number, (const char *)col[1].bytes);
     }
     l->n++;
     return 0;

@@ -86,10 +86,12 @@ int sale_read(struct ctl *c, const char *id, struct sale *s)
         return CTL_REFUSED;
     n = speedy_db_query(
         c->db,
+        /* clang-format off */
         "SELECT id, product_id, state, restock, shipping, " CTL_MS(
             "opens_at") ", " CTL_MS("closes_at") ", per_user_limit, hold_ms, "
         "version, " CTL_MS("created_at") ", " CTL_MS("archived_at") ", "
         CTL_MS("UTC_TIMESTAMP(3)") " FROM sales WHERE id = ?",
+        /* clang-format on */
         DB_ARGS(DB_TEXT(id)), sale_row, s);
     if (n == 0 && s->id[0] == '\0')
         return ctl_refuse(c, "there is no sale %s: see sale list", id);
@@ -251,8 +253,8 @@ static void show_text(struct speedy_buf *b, const struct sale *s)
                       ctl_time_text(s->opens_at), ctl_time_text(s->closes_at),
                       (long long)s->limit, ctl_duration_text(s->hold_ms),
                       s->restock, s->shipping);
-    speedy_buf_printf(b, "%-16s %10s %8s %8s %8s %8s %8s\n", "variant",
-                      "price", "total", "left", "held", "sold", "withheld");
+    speedy_buf_printf(b, "%-16s %10s %8s %8s %8s %8s %8s\n", "variant", "price",
+                      "total", "left", "held", "sold", "withheld");
     for (int i = 0; i < s->variant_count; i++) {
         const struct sale_variant *v = &s->variant[i];
         char left[24] = "-";
@@ -260,8 +262,8 @@ static void show_text(struct speedy_buf *b, const struct sale *s)
         if (v->left >= 0)
             snprintf(left, sizeof(left), "%lld", (long long)v->left);
         speedy_buf_printf(b, "%-16s %10lld %8lld %8s %8lld %8lld %8lld\n",
-                          v->id, (long long)v->price, (long long)v->total,
-                          left, (long long)v->held, (long long)v->sold,
+                          v->id, (long long)v->price, (long long)v->total, left,
+                          (long long)v->held, (long long)v->sold,
                           (long long)v->withheld);
     }
 }
@@ -289,8 +291,7 @@ struct list {
     int n;
 };
 
-static int list_row(void *data, const struct speedy_db_value *col,
-                    size_t cols)
+static int list_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
     static struct sale s;
     struct list *l = data;
@@ -311,8 +312,7 @@ static int list_row(void *data, const struct speedy_db_value *col,
         speedy_buf_printf(&l->out, ",\"closes_at\":");
         ctl_json_time(&l->out, s.closes_at);
         speedy_buf_printf(&l->out, ",\"total\":%lld,\"taken\":%lld}",
-                          (long long)col[13].number,
-                          (long long)col[14].number);
+                          (long long)col[13].number, (long long)col[14].number);
     }
     l->n++;
     return 0;
@@ -329,6 +329,7 @@ int ctl_sale_list(struct ctl *c)
         speedy_buf_printf(&l.out, "{\"data\":[");
     n = speedy_db_query(
         c->db,
+        /* clang-format off */
         "SELECT id, product_id, state, restock, shipping, " CTL_MS(
             "opens_at") ", " CTL_MS("closes_at") ", per_user_limit, hold_ms, "
         "version, " CTL_MS("created_at") ", " CTL_MS("archived_at") ", "
@@ -336,6 +337,7 @@ int ctl_sale_list(struct ctl *c)
         "sale_variants v WHERE v.sale_id = s.id) AS SIGNED), CAST((SELECT "
         "SUM(held + sold + withheld) FROM sale_variants v WHERE v.sale_id = "
         "s.id) AS SIGNED) FROM sales s ORDER BY opens_at, id",
+        /* clang-format on */
         DB_NONE, list_row, &l);
     if (n != 0) {
         speedy_buf_free(&l.out);

@@ -92,19 +92,20 @@ static int postpone_work(struct ctl *c, void *data)
         return 1;
     }
     if (a->time <= s->now || (s->closes_at != 0 && a->time >= s->closes_at)) {
-        ctl_refuse(c, "the opening must lie between now and the closing (%s): "
-                      "sale extend moves the closing",
+        ctl_refuse(c,
+                   "the opening must lie between now and the closing (%s): "
+                   "sale extend moves the closing",
                    ctl_time_text(s->closes_at));
         return 1;
     }
     speedy_buf_printf(&c->detail, "\"from\":%lld,\"to\":%lld",
                       (long long)s->opens_at, (long long)a->time);
-    n = speedy_db_exec(c->db,
-                       "UPDATE sales SET opens_at = " CTL_DATETIME
-                       ", version = version + 1 WHERE id = ? AND version = ?",
-                       DB_ARGS(DB_INT(a->time), DB_TEXT(a->id),
-                               DB_INT(s->version)),
-                       &affected);
+    n = speedy_db_exec(
+        c->db,
+        "UPDATE sales SET opens_at = " CTL_DATETIME
+        ", version = version + 1 WHERE id = ? AND version = ?",
+        DB_ARGS(DB_INT(a->time), DB_TEXT(a->id), DB_INT(s->version)),
+        &affected);
     return changed_once(n, affected);
 }
 
@@ -129,12 +130,12 @@ static int extend_work(struct ctl *c, void *data)
     }
     speedy_buf_printf(&c->detail, "\"from\":%lld,\"to\":%lld",
                       (long long)s->closes_at, (long long)a->time);
-    n = speedy_db_exec(c->db,
-                       "UPDATE sales SET closes_at = " CTL_DATETIME
-                       ", version = version + 1 WHERE id = ? AND version = ?",
-                       DB_ARGS(DB_INT(a->time), DB_TEXT(a->id),
-                               DB_INT(s->version)),
-                       &affected);
+    n = speedy_db_exec(
+        c->db,
+        "UPDATE sales SET closes_at = " CTL_DATETIME
+        ", version = version + 1 WHERE id = ? AND version = ?",
+        DB_ARGS(DB_INT(a->time), DB_TEXT(a->id), DB_INT(s->version)),
+        &affected);
     return changed_once(n, affected);
 }
 
@@ -147,8 +148,9 @@ static int with_time(struct ctl *c, const char *act,
     int code;
 
     if (ctl_time(c->args[1], &a.time) != 0 || a.time <= 0)
-        return ctl_usage(c, "%s: give RFC 3339 with offset "
-                            "(2026-12-01T10:00:00+09:00)",
+        return ctl_usage(c,
+                         "%s: give RFC 3339 with offset "
+                         "(2026-12-01T10:00:00+09:00)",
                          c->args[1]);
     code = ctl_act(c, act, a.id, work, &a);
     if (code != 0)

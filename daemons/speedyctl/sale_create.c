@@ -69,13 +69,15 @@ static int parse(struct ctl *c, struct sale *s, int64_t *wait)
         return ctl_usage(c, "--stock: units as 100, or of each variant as "
                             "270=10,280=5");
     if (ctl_time(opens ? opens : "now", &s->opens_at) != 0)
-        return ctl_usage(c, "--opens-at %s: give now, or RFC 3339 with offset "
-                            "(2026-12-01T10:00:00+09:00)",
+        return ctl_usage(c,
+                         "--opens-at %s: give now, or RFC 3339 with offset "
+                         "(2026-12-01T10:00:00+09:00)",
                          opens);
     if (closes != NULL &&
         (ctl_time(closes, &s->closes_at) != 0 || s->closes_at < 0))
-        return ctl_usage(c, "--closes-at %s: give RFC 3339 with offset "
-                            "(2026-12-01T11:00:00+09:00)",
+        return ctl_usage(c,
+                         "--closes-at %s: give RFC 3339 with offset "
+                         "(2026-12-01T11:00:00+09:00)",
                          closes);
     snprintf(s->id, sizeof(s->id), "%s", id);
     snprintf(s->product, sizeof(s->product), "%s", product);
@@ -112,8 +114,7 @@ static int insert_variants(struct ctl *c, const struct sale *s, int64_t price)
                            "INSERT INTO sale_variants (sale_id, variant, "
                            "price, total, epoch) VALUES (?, ?, ?, ?, 1)",
                            DB_ARGS(DB_TEXT(s->id), DB_TEXT(s->variant[i].id),
-                                   DB_INT(price),
-                                   DB_INT(s->variant[i].total)),
+                                   DB_INT(price), DB_INT(s->variant[i].total)),
                            NULL);
     return n;
 }
@@ -137,13 +138,14 @@ static int insert(struct ctl *c, void *data)
         return n;
     n = speedy_db_exec(
         c->db,
+        /* clang-format off */
         "INSERT INTO sales (id, product_id, opens_at, closes_at, "
         "per_user_limit, hold_ms, restock, shipping) VALUES (?, ?, "
         CTL_DATETIME ", " CTL_DATETIME ", ?, ?, ?, ?)",
+        /* clang-format on */
         DB_ARGS(DB_TEXT(s->id), DB_TEXT(s->product), DB_INT(s->opens_at),
-                s->closes_at ? DB_INT(s->closes_at) : DB_NULL,
-                DB_INT(s->limit), DB_INT(s->hold_ms), DB_TEXT(s->restock),
-                DB_TEXT(s->shipping)),
+                s->closes_at ? DB_INT(s->closes_at) : DB_NULL, DB_INT(s->limit),
+                DB_INT(s->hold_ms), DB_TEXT(s->restock), DB_TEXT(s->shipping)),
         NULL);
     if (n == SPEEDY_DB_DUPLICATE)
         return refused(c, "sale %s exists already; an id is never used again",

@@ -14,15 +14,13 @@ struct report {
     int n;
 };
 
-static int state_row(void *data, const struct speedy_db_value *col,
-                     size_t cols)
+static int state_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
     struct report *r = data;
     const char *state = col[0].bytes;
 
     (void)cols;
-    speedy_buf_printf(&r->states,
-                      r->c->json ? "%s\"%s\":%lld" : "%s%s %lld",
+    speedy_buf_printf(&r->states, r->c->json ? "%s\"%s\":%lld" : "%s%s %lld",
                       r->n++ ? (r->c->json ? "," : ", ") : "", state,
                       (long long)col[1].number);
     if (strcmp(state, "REJECTED") == 0) {
@@ -46,9 +44,11 @@ static int read_report(struct report *r, const char *sale)
 {
     int n = speedy_db_query(
         r->c->db,
+        /* clang-format off */
         "SELECT state, COUNT(*), CAST(SUM(quantity) AS SIGNED), " CTL_MS(
             "MIN(reserved_at)") ", " CTL_MS("MAX(reserved_at)") " FROM orders "
         "WHERE sale_id = ? GROUP BY state ORDER BY state",
+        /* clang-format on */
         DB_ARGS(DB_TEXT(sale)), state_row, r);
 
     if (n != 0)
@@ -70,8 +70,8 @@ static void print_json(const struct sale *s, const struct report *r,
     speedy_buf_printf(&b,
                       "{\"sale\":\"%s\",\"state\":\"%s\",\"offered\":%lld,"
                       "\"held\":%lld,\"sold\":%lld,\"withheld\":%lld,",
-                      s->id, sale_word(s), (long long)sum[0],
-                      (long long)sum[1], (long long)sum[2], (long long)sum[3]);
+                      s->id, sale_word(s), (long long)sum[0], (long long)sum[1],
+                      (long long)sum[2], (long long)sum[3]);
     if (sum[4] >= 0)
         speedy_buf_printf(&b, "\"left\":%lld,", (long long)sum[4]);
     else
@@ -82,8 +82,7 @@ static void print_json(const struct sale *s, const struct report *r,
                       "\"peak_orders_per_second\":%lld,\"first_order\":",
                       (long long)r->expired, (long long)r->cancelled,
                       (long long)r->rejected, (long long)r->orders,
-                      r->states.len ? r->states.data : "",
-                      (long long)r->peak);
+                      r->states.len ? r->states.data : "", (long long)r->peak);
     ctl_json_time(&b, r->first);
     speedy_buf_printf(&b, ",\"last_order\":");
     ctl_json_time(&b, r->last);
@@ -105,10 +104,9 @@ static void print_text(const struct sale *s, const struct report *r,
     printf("expired    %lld units\ncancelled  %lld units\norders     %lld "
            "(%s)\nfirst      %s\nlast       %s\npeak       %lld orders a "
            "second\n",
-           (long long)r->expired, (long long)r->cancelled,
-           (long long)r->orders, r->states.len ? r->states.data : "none",
-           ctl_time_text(r->first), ctl_time_text(r->last),
-           (long long)r->peak);
+           (long long)r->expired, (long long)r->cancelled, (long long)r->orders,
+           r->states.len ? r->states.data : "none", ctl_time_text(r->first),
+           ctl_time_text(r->last), (long long)r->peak);
 }
 
 int ctl_sale_report(struct ctl *c)

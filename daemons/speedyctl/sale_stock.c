@@ -133,8 +133,9 @@ static int stock_told(struct ctl *c, const struct change *a, const char *state)
     if (strcmp(state, "VOID") == 0)
         return ctl_refuse(c, "the ledger was rebuilt meanwhile, which voids a "
                              "lowering: give it again");
-    return ctl_refuse(c, "stockd has not finished it yet; it will, when it "
-                         "runs (adjustment %lld)",
+    return ctl_refuse(c,
+                      "stockd has not finished it yet; it will, when it "
+                      "runs (adjustment %lld)",
                       (long long)a->id);
 }
 
@@ -214,8 +215,7 @@ int ctl_sale_extend_holds(struct ctl *c)
     struct holds h = {.sale = c->args[0]};
     int code;
 
-    if (ctl_duration(c->args[1], &h.ms) != 0 || h.ms < 1000 ||
-        h.ms > 86400000)
+    if (ctl_duration(c->args[1], &h.ms) != 0 || h.ms < 1000 || h.ms > 86400000)
         return ctl_usage(c, "%s: give a time from 1s to 24h, as 10m",
                          c->args[1]);
     code = sale_read(c, h.sale, &s);
@@ -285,8 +285,7 @@ static int release_order(struct ctl *c, const struct page *p, int i,
                           "INSERT INTO release_outbox (sale_id, order_id, "
                           "target, epoch) VALUES (?, ?, ?, ?)",
                           DB_ARGS(DB_TEXT(p->sale), DB_BYTES(p->at[i].id, 16),
-                                  DB_INT(p->at[i].live + left),
-                                  DB_INT(epoch)),
+                                  DB_INT(p->at[i].live + left), DB_INT(epoch)),
                           NULL);
 }
 
@@ -324,8 +323,9 @@ static int release_work(struct ctl *c, void *data)
                                    DB_TEXT(p->variant), DB_INT(p->units)),
                            &affected);
     if (n == 0 && p->units > 0 && affected == 0) {
-        ctl_refuse(c, "variant %s counts fewer withheld units than its orders "
-                      "have: run speedyctl audit (I1)",
+        ctl_refuse(c,
+                   "variant %s counts fewer withheld units than its orders "
+                   "have: run speedyctl audit (I1)",
                    p->variant);
         return 1;
     }

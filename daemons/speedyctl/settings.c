@@ -11,8 +11,8 @@ const struct speedy_setting ctl_settings_table[] = {
      "speedy", 0, 0},
     {"speedyctl", "token_audience", SPEEDY_CONF_TEXT, &ctl_settings.audience,
      "speedy", 0, 0},
-    {"speedyctl", "expiry_grace", SPEEDY_CONF_MSEC,
-     &ctl_settings.expiry_grace, "3s", 100, 3600000},
+    {"speedyctl", "expiry_grace", SPEEDY_CONF_MSEC, &ctl_settings.expiry_grace,
+     "3s", 100, 3600000},
     {"speedyctl", "sql_directory", SPEEDY_CONF_TEXT,
      &ctl_settings.sql_directory, NULL, 0, 0},
     {NULL, NULL, SPEEDY_CONF_TEXT, NULL, NULL, 0, 0}};

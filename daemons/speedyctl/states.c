@@ -40,8 +40,9 @@ static void print_json(void)
 
         speedy_buf_printf(&b, "%s{\"from\":", i ? "," : "");
         speedy_buf_json(&b, m->from[0] ? m->from : NULL);
-        speedy_buf_printf(&b, ",\"to\":\"%s\",\"who\":\"%s\",\"condition\":",
-                          m->to, m->actors);
+        speedy_buf_printf(&b,
+                          ",\"to\":\"%s\",\"who\":\"%s\",\"condition\":", m->to,
+                          m->actors);
         speedy_buf_json(&b, m->condition);
         speedy_buf_printf(&b, ",\"units\":\"%s\"}", units_text(m));
     }

@@ -113,8 +113,8 @@ static const char *actor(const struct ctl *c)
 
 /* One attempt. 0 done, 1 refused, < 0 a status. */
 static int act_once(struct ctl *c, const char *id, const char *act,
-                    const char *object,
-                    int (*work)(struct ctl *c, void *data), void *data)
+                    const char *object, int (*work)(struct ctl *c, void *data),
+                    void *data)
 {
     const char *reason = ctl_option(c, "reason");
     struct speedy_buf row = {0};
@@ -128,14 +128,13 @@ static int act_once(struct ctl *c, const char *id, const char *act,
         speedy_buf_printf(&row, "{\"act_id\":\"%s\"%s%s}", id,
                           c->detail.len ? "," : "",
                           c->detail.len ? c->detail.data : "");
-        n = speedy_db_exec(c->db,
-                           "INSERT INTO audit_log (actor, act, object, reason,"
-                           " detail) VALUES (?, ?, ?, ?, ?)",
-                           DB_ARGS(DB_TEXT(actor(c)), DB_TEXT(act),
-                                   DB_TEXT(object),
-                                   DB_TEXT(reason ? reason : ""),
-                                   DB_BYTES(row.data, row.len)),
-                           NULL);
+        n = speedy_db_exec(
+            c->db,
+            "INSERT INTO audit_log (actor, act, object, reason,"
+            " detail) VALUES (?, ?, ?, ?, ?)",
+            DB_ARGS(DB_TEXT(actor(c)), DB_TEXT(act), DB_TEXT(object),
+                    DB_TEXT(reason ? reason : ""), DB_BYTES(row.data, row.len)),
+            NULL);
         speedy_buf_free(&row);
     }
     if (n == 0)

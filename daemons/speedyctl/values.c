@@ -86,8 +86,8 @@ int ctl_option_number(const struct ctl *c, const char *name, int64_t fallback,
     return 0;
 }
 
-int ctl_option_duration(const struct ctl *c, const char *name,
-                        int64_t fallback, int64_t *ms)
+int ctl_option_duration(const struct ctl *c, const char *name, int64_t fallback,
+                        int64_t *ms)
 {
     const char *text = ctl_option(c, name);
 

@@ -48,8 +48,9 @@ static void create(void **state)
                          "--stock", "270=10,280=5", "--wait", "0", NULL),
                      CTL_REFUSED);
     assert_non_null(strstr(capture_stop(), "there is no product shoe"));
-    assert_int_equal(run("product", "add", "--id", "shoe", "--name", "Shoe \"1\"",
-                         "--price", "129000", "--actor", "kim", NULL),
+    assert_int_equal(run("product", "add", "--id", "shoe", "--name",
+                         "Shoe \"1\"", "--price", "129000", "--actor", "kim",
+                         NULL),
                      CTL_DONE);
     assert_int_equal(run("product", "show", "shoe", "--json", NULL), CTL_DONE);
     assert_non_null(strstr(run_out, "\"name\":\"Shoe \\\"1\\\"\""));
@@ -112,19 +113,18 @@ static void times(void **state)
                          "2040-01-01T10:00:00+09:00", "--closes-at",
                          "2040-01-01T11:00:00+09:00", NULL),
                      0);
-    assert_int_equal(run("sale", "postpone", "s2", "2040-01-01T10:30:00+09:00",
-                         NULL),
-                     0);
+    assert_int_equal(
+        run("sale", "postpone", "s2", "2040-01-01T10:30:00+09:00", NULL), 0);
     capture_start();
-    assert_int_equal(run("sale", "postpone", "s2", "2040-01-01T11:30:00+09:00",
-                         NULL),
-                     CTL_REFUSED);
-    assert_int_equal(run("sale", "postpone", "s1", "2040-01-01T10:30:00+09:00",
-                         NULL),
-                     CTL_REFUSED);
-    assert_int_equal(run("sale", "extend", "s2", "2040-01-01T10:45:00+09:00",
-                         NULL),
-                     CTL_REFUSED);
+    assert_int_equal(
+        run("sale", "postpone", "s2", "2040-01-01T11:30:00+09:00", NULL),
+        CTL_REFUSED);
+    assert_int_equal(
+        run("sale", "postpone", "s1", "2040-01-01T10:30:00+09:00", NULL),
+        CTL_REFUSED);
+    assert_int_equal(
+        run("sale", "extend", "s2", "2040-01-01T10:45:00+09:00", NULL),
+        CTL_REFUSED);
     capture_stop();
     assert_int_equal(run("sale", "extend", "s2", "2040-01-02T00:00:00Z", NULL),
                      0);
@@ -140,9 +140,9 @@ static void stock(void **state)
 {
     (void)state;
     capture_start();
-    assert_int_equal(run("sale", "stock", "s1", "270", "+5", "--wait", "0",
-                         NULL),
-                     CTL_REFUSED);
+    assert_int_equal(
+        run("sale", "stock", "s1", "270", "+5", "--wait", "0", NULL),
+        CTL_REFUSED);
     assert_non_null(strstr(capture_stop(), "stockd has not finished it yet"));
     assert_int_equal(servers_mysql_number("SELECT total FROM sale_variants "
                                           "WHERE sale_id = 's1' AND variant = "
@@ -154,9 +154,9 @@ static void stock(void **state)
                                           "AND state = 'OPEN'"),
                      1);
     capture_start();
-    assert_int_equal(run("sale", "stock", "s1", "270", "-3", "--wait", "0",
-                         NULL),
-                     CTL_REFUSED);
+    assert_int_equal(
+        run("sale", "stock", "s1", "270", "-3", "--wait", "0", NULL),
+        CTL_REFUSED);
     assert_int_equal(run("sale", "stock", "s1", "-3", NULL), CTL_USAGE);
     assert_int_equal(run("sale", "stock", "s1", "999", "-3", NULL),
                      CTL_REFUSED);
@@ -182,8 +182,7 @@ static void order(int n, const char *order_state, int live, int withheld)
                    " 's1', '270', 'u%d', %d, 1000, '%s', %d, %d, 1, %d, "
                    "UNHEX(MD5(%d)), UNHEX(MD5(%d)), UNHEX(MD5('b')), "
                    "UTC_TIMESTAMP(3), '2040-01-01')",
-                   n, n, live + withheld, order_state, live, withheld, n, n,
-                   n),
+                   n, n, live + withheld, order_state, live, withheld, n, n, n),
         0);
 }
 
@@ -223,13 +222,11 @@ static void holds_and_withheld(void **state)
     assert_int_equal(run("sale", "report", "s1", "--json", NULL), 0);
     assert_non_null(strstr(run_out, "\"orders_by_state\":{\"CANCELLED\":2,"
                                     "\"PAID\":1,\"PENDING_PAYMENT\":1}"));
-    assert_int_equal(run("order", "list", "--sale", "s1", "--state", "PAID",
-                         NULL),
-                     0);
+    assert_int_equal(
+        run("order", "list", "--sale", "s1", "--state", "PAID", NULL), 0);
     assert_int_equal(strlen(run_out) > 36, 1);
-    assert_int_equal(run("order", "show",
-                         "00000000-0000-0000-0000-000000000003", NULL),
-                     0);
+    assert_int_equal(
+        run("order", "show", "00000000-0000-0000-0000-000000000003", NULL), 0);
     assert_non_null(strstr(run_out, "release"));
 }
 
@@ -248,9 +245,8 @@ static void dead_letters(void **state)
     assert_int_equal(run("dead-letter", "show", "1", NULL), 0);
     assert_non_null(strstr(run_out, "gar\\x0abage"));
     assert_int_equal(run("dead-letter", "retry", "1", NULL), 0);
-    assert_int_equal(run("dead-letter", "dismiss", "2", "--reason", "a test",
-                         NULL),
-                     0);
+    assert_int_equal(
+        run("dead-letter", "dismiss", "2", "--reason", "a test", NULL), 0);
     capture_start();
     assert_int_equal(run("dead-letter", "retry", "1", NULL), CTL_REFUSED);
     assert_int_equal(run("dead-letter", "retry", "9", NULL), CTL_REFUSED);

@@ -58,8 +58,8 @@ static char log_path[512];
 
 static void id_of(int n, unsigned char id[16])
 {
-    static const unsigned char base[16] = {0x01, 0x90, 0xc0, 0xde, 0, 0,
-                                           0x70, 0,    0x80};
+    static const unsigned char base[16] = {0x01, 0x90, 0xc0, 0xde, 0,
+                                           0,    0x70, 0,    0x80};
 
     memcpy(id, base, 16);
     id[15] = (unsigned char)n;
@@ -106,8 +106,7 @@ static void produce(void)
         m[i].value = value[i].data;
         m[i].value_len = value[i].len;
     }
-    assert_int_equal(speedy_producer_send(p, m, ORDERS + 2, 10000),
-                     ORDERS + 2);
+    assert_int_equal(speedy_producer_send(p, m, ORDERS + 2, 10000), ORDERS + 2);
     speedy_producer_free(p);
     for (int i = 0; i < ORDERS + 2; i++)
         speedy_buf_free(&value[i]);
@@ -206,7 +205,7 @@ static void insert_order(int n)
 static void good_mysql(void)
 {
     static const char *const tables[] = {
-        "release_outbox", "stock_adjustments", "order_events", "orders",
+        "release_outbox", "stock_adjustments", "order_events",  "orders",
         "kafka_offsets",  "dead_letters",      "sale_variants", "sales",
         "products"};
 
@@ -275,8 +274,8 @@ static void stage_order(int n)
     speedy_args_int(&args, e.seq);
     speedy_args_add(&args, e.key_digest, 16);
     speedy_args_add(&args, e.body_digest, 16);
-    freeReplyObject(speedy_redis_script(c.redis, &speedy_script_stage, 3,
-                                        &args));
+    freeReplyObject(
+        speedy_redis_script(c.redis, &speedy_script_stage, 3, &args));
 }
 
 static void good_redis(void)
@@ -367,15 +366,17 @@ void rig_audit_good(void)
 
     good_mysql();
     good_redis();
-    snprintf(text, sizeof(text),
-             "{\"time\":%lld,\"user\":\"u1\",\"key\":\"k1\",\"status\":503,"
-             "\"code\":\"in_doubt\",\"order_id\":\"\",\"attempt\":1}\n"
-             "{\"time\":%lld,\"user\":\"u1\",\"key\":\"k1\",\"status\":202,"
-             "\"code\":\"\",\"order_id\":\"" RIG_TEXT(1) "\",\"attempt\":2}\n"
-             "{\"time\":%lld,\"user\":\"u9\",\"key\":\"k9\",\"status\":409,"
-             "\"code\":\"sold_out\",\"order_id\":\"\",\"attempt\":1}\n",
-             (long long)rig_reserved_at + 5, (long long)rig_reserved_at + 20,
-             (long long)rig_reserved_at + 30);
+    snprintf(
+        text, sizeof(text),
+        "{\"time\":%lld,\"user\":\"u1\",\"key\":\"k1\",\"status\":503,"
+        "\"code\":\"in_doubt\",\"order_id\":\"\",\"attempt\":1}\n"
+        "{\"time\":%lld,\"user\":\"u1\",\"key\":\"k1\",\"status\":202,"
+        "\"code\":\"\",\"order_id\":\"" RIG_TEXT(
+            1) "\",\"attempt\":2}\n"
+               "{\"time\":%lld,\"user\":\"u9\",\"key\":\"k9\",\"status\":409,"
+               "\"code\":\"sold_out\",\"order_id\":\"\",\"attempt\":1}\n",
+        (long long)rig_reserved_at + 5, (long long)rig_reserved_at + 20,
+        (long long)rig_reserved_at + 30);
     rig_client_log(text);
 }
 

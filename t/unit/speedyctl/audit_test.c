@@ -60,11 +60,10 @@ static void all_true(void **state)
                            "records=7 orders=5 markers=1"));
     assert_non_null(
         strstr(rig_audit_line("I9")->figures.data, "entries=3 orders=3"));
-    assert_non_null(strstr(rig_audit_line("I5")->figures.data,
-                           "answers=3 keys=2 202=1"));
     assert_non_null(
-        strstr(rig_audit_line("SUM")->figures.data,
-               "lost=0 oversold=0 undersold=0 kept=4 left=11"));
+        strstr(rig_audit_line("I5")->figures.data, "answers=3 keys=2 202=1"));
+    assert_non_null(strstr(rig_audit_line("SUM")->figures.data,
+                           "lost=0 oversold=0 undersold=0 kept=4 left=11"));
     rig_client_log(NULL);
     rig_audit_run(0);
     assert_true(rig_audit_line("I5")->skipped);
@@ -133,8 +132,8 @@ static void i2(void **state)
     expect("I2", "user u2 has 2 units, limit 1");
     rig_audit_good();
     SQL("UPDATE orders SET user_id = 'u1', key_digest = (SELECT d FROM (SELECT "
-        "key_digest AS d FROM orders WHERE id = " RIG_ID(1) ") x) WHERE id = "
-        RIG_ID(3));
+        "key_digest AS d FROM orders WHERE id = " RIG_ID(
+            1) ") x) WHERE id = " RIG_ID(3));
     expect("I2", "user u1 has 2 orders of 1 keys");
     rig_audit_good();
     SQL("UPDATE orders SET key_live = NULL WHERE id = " RIG_ID(1));
@@ -144,15 +143,15 @@ static void i2(void **state)
 static void i3(void **state)
 {
     (void)state;
-    SQL("DELETE FROM order_events WHERE order_id = " RIG_ID(2)
-        " AND version = 2");
+    SQL("DELETE FROM order_events WHERE order_id = " RIG_ID(
+        2) " AND version = 2");
     expect("I3", "event 3 follows event 1");
     rig_audit_good();
     SQL("DELETE FROM order_events WHERE order_id = " RIG_ID(1));
     expect("I3", "has no event");
     rig_audit_good();
-    SQL("UPDATE order_events SET actor = 'orderd' WHERE order_id = " RIG_ID(3)
-        " AND version = 2");
+    SQL("UPDATE order_events SET actor = 'orderd' WHERE order_id = " RIG_ID(
+        3) " AND version = 2");
     expect("I3", "no such move: PENDING_PAYMENT -> EXPIRED by orderd");
     rig_audit_good();
     SQL("UPDATE orders SET state = 'PAY_READY' WHERE id = " RIG_ID(1));
@@ -181,8 +180,8 @@ static void answer(int64_t time, const char *user, const char *key, int status,
 static void i4(void **state)
 {
     (void)state;
-    SQL("UPDATE orders SET reject_reason = 'OUT_OF_STOCK' WHERE id = "
-        RIG_ID(5));
+    SQL("UPDATE orders SET reject_reason = 'OUT_OF_STOCK' WHERE id = " RIG_ID(
+        5));
     expect("I4", "was REJECTED: OUT_OF_STOCK");
     rig_audit_good();
     answer(rig_reserved_at + 9, "u5", "k5", 202, "", RIG_TEXT(5));
@@ -213,9 +212,11 @@ static void i5(void **state)
     expect("I5", "no live order of that key");
     snprintf(text, sizeof(text),
              "{\"time\":1,\"user\":\"u1\",\"key\":\"k1\",\"status\":202,"
-             "\"code\":\"\",\"order_id\":\"" RIG_TEXT(1) "\",\"attempt\":1}\n"
-             "{\"time\":2,\"user\":\"u1\",\"key\":\"k1\",\"status\":202,"
-             "\"code\":\"\",\"order_id\":\"" RIG_TEXT(2) "\",\"attempt\":2}\n");
+             "\"code\":\"\",\"order_id\":\"" RIG_TEXT(
+                 1) "\",\"attempt\":1}\n"
+                    "{\"time\":2,\"user\":\"u1\",\"key\":\"k1\",\"status\":202,"
+                    "\"code\":\"\",\"order_id\":\"" RIG_TEXT(
+                        2) "\",\"attempt\":2}\n");
     rig_client_log(text);
     expect("I5", "one key was answered 202 with two orders");
     answer(rig_reserved_at, "u1", "k1", 202, "", "");
@@ -258,8 +259,8 @@ static void i8(void **state)
     (void)state;
     rig_redis("HINCRBY", "speedy:{s1}:stock", "a", "1", NULL);
     expect("I8", "s1/a: stock 8 + ledger 3, total 10");
-    assert_non_null(strstr(rig_audit_line("SUM")->examples.data,
-                           "it can be oversold"));
+    assert_non_null(
+        strstr(rig_audit_line("SUM")->examples.data, "it can be oversold"));
     rig_audit_good();
     rig_redis("HSET", "speedy:{s1}:stock", "a", "-1", NULL);
     expect("I8", "s1/a: stock is -1");

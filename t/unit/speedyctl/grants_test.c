@@ -74,8 +74,7 @@ static void sort_columns(char *text)
     *close = ')';
 }
 
-static int grant_row(void *data, const struct speedy_db_value *col,
-                     size_t cols)
+static int grant_row(void *data, const struct speedy_db_value *col, size_t cols)
 {
     struct lines *l = data;
     const char *text = col[0].bytes;

@@ -154,8 +154,10 @@ static void locked(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forward),          cmocka_unit_test(changed_file),
-        cmocka_unit_test(stopped_half_way), cmocka_unit_test(gap_in_the_numbers),
+        cmocka_unit_test(forward),
+        cmocka_unit_test(changed_file),
+        cmocka_unit_test(stopped_half_way),
+        cmocka_unit_test(gap_in_the_numbers),
         cmocka_unit_test(locked),
     };
 

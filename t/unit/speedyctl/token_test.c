@@ -51,13 +51,12 @@ static jwt_t *verified(const char *token)
 static void header_is_exact(const char *token)
 {
     char text[128];
-    long n = speedy_unbase64url(token, strcspn(token, "."), text,
-                                sizeof(text));
+    long n = speedy_unbase64url(token, strcspn(token, "."), text, sizeof(text));
 
     assert_true(n > 0 && (size_t)n < sizeof(text));
     text[n] = '\0';
-    assert_string_equal(
-        text, "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"k1\"}");
+    assert_string_equal(text,
+                        "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"k1\"}");
 }
 
 static void one_token(void **state)
@@ -80,9 +79,8 @@ static void one_token(void **state)
     assert_int_equal(strlen(jwt_get_grant(jwt, "sid")), 32);
     assert_int_equal(strlen(jwt_get_grant(jwt, "jti")), 32);
     assert_in_range(jwt_get_grant_int(jwt, "iat"), now - 1, now + 2);
-    assert_int_equal(jwt_get_grant_int(jwt, "exp") -
-                         jwt_get_grant_int(jwt, "iat"),
-                     300);
+    assert_int_equal(
+        jwt_get_grant_int(jwt, "exp") - jwt_get_grant_int(jwt, "iat"), 300);
     jwt_free(jwt);
 }
 

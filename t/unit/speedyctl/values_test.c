@@ -17,12 +17,13 @@ static void durations(void **state)
     static const struct {
         const char *text;
         int64_t ms;
-    } good[] = {{"500ms", 500},    {"5s", 5000},      {"10m", 600000},
-                {"2h", 7200000},   {"1d", 86400000},  {"0", 0},
-                {"0s", 0},         {"90s", 90000}};
-    static const char *const bad[] = {"",    "5",   "s",     "-5s", "5 s",
-                                      "5ss", "1.5s", "5S",   "+5s",
-                                      "99999999999999s", "10x"};
+    } good[] = {{"500ms", 500},  {"5s", 5000},     {"10m", 600000},
+                {"2h", 7200000}, {"1d", 86400000}, {"0", 0},
+                {"0s", 0},       {"90s", 90000}};
+    static const char *const bad[] = {
+        "",    "5",    "s",  "-5s", "5 s",
+        "5ss", "1.5s", "5S", "+5s", "99999999999999s",
+        "10x"};
     int64_t ms;
 
     (void)state;
@@ -66,9 +67,9 @@ static void numbers_and_times(void **state)
 static void stock(void **state)
 {
     static struct sale s;
-    static const char *const bad[] = {"",       "x",         "270=",
-                                      "=5",     "270=5,",    "270=5,270=6",
-                                      "270=-1", "270=5 280=6", "-5"};
+    static const char *const bad[] = {
+        "",       "x",           "270=", "=5", "270=5,", "270=5,270=6",
+        "270=-1", "270=5 280=6", "-5"};
 
     (void)state;
     assert_int_equal(sale_stock_parse("1000", &s), 0);
@@ -159,9 +160,9 @@ static void moves_of_a_sale(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(durations),     cmocka_unit_test(numbers_and_times),
-        cmocka_unit_test(stock),         cmocka_unit_test(command_line),
-        cmocka_unit_test(wrong_usage),   cmocka_unit_test(moves_of_a_sale),
+        cmocka_unit_test(durations),   cmocka_unit_test(numbers_and_times),
+        cmocka_unit_test(stock),       cmocka_unit_test(command_line),
+        cmocka_unit_test(wrong_usage), cmocka_unit_test(moves_of_a_sale),
     };
 
     run_settings();
