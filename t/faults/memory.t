@@ -25,9 +25,10 @@ subtest 'a hundred reloads under load' => sub {
         sale => $sale, shoppers => 2000, arrival => 'steady:150',
         requests => 1_000_000, duration => '600s', 'max-rps' => 500);
     wait_for { return $load->answers(status => 202) > 100 } 30, 'the load';
+    my $count = workers();
     $s->reload for 1 .. 5;
-    my ($master, $worker, $count) =
-        (usage($s->pid('nginx')), worst($s->workers), workers());
+    wait_for { return workers() == $count } 30, 'the first old workers to go';
+    my ($master, $worker) = (usage($s->pid('nginx')), worst($s->workers));
     my @samples;
     for my $n (6 .. 105) {
         my %old = map { $_ => 1 } $s->workers;
