@@ -129,8 +129,9 @@ ngx_http_speedy_probe_done(void *data, redisReply *reply)
 static ngx_int_t
 ngx_http_speedy_probe_read(ngx_http_speedy_probe_t *probe, redisReply *reply)
 {
+    int64_t                          closes_at;
     uint64_t                         users[NGX_HTTP_SPEEDY_ZONE_PAGE];
-    ngx_uint_t                       i;
+    ngx_uint_t                       i, open;
     redisReply                     **e, *list;
     ngx_http_speedy_probed_t         probed;
     ngx_http_speedy_zone_variant_t   variants[NGX_HTTP_SPEEDY_ZONE_VARIANTS];
@@ -156,9 +157,15 @@ ngx_http_speedy_probe_read(ngx_http_speedy_probe_t *probe, redisReply *reply)
     probed.nvariants = 0;
     probed.users = users;
 
+    /* a paused or closed sale is not "sold out": Redis says what it is */
+
+    closes_at = ngx_http_speedy_reply_number(e[5]);
+    open = ngx_http_speedy_reply_is(e[3], "ACTIVE")
+           && (closes_at <= 0 || probed.now < closes_at);
+
     list = e[7];
 
-    for (i = 0; i + 2 < list->elements
+    for (i = 0; open && i + 2 < list->elements
                 && probed.nvariants < NGX_HTTP_SPEEDY_ZONE_VARIANTS; i += 3)
     {
         if (list->element[i]->type == REDIS_REPLY_STRING
