@@ -106,7 +106,9 @@ sub start {
     my $file = "$dir/server.properties";
     write_file($file, join '', map { "$_\n" } $self->properties(%o));
 
-    my $id = encode_base64url(join '', map { chr int rand 256 } 1 .. 16);
+    # Kafka's tool takes an id that begins with a dash for an option.
+    my $id = encode_base64url(join '', map { chr int rand 256 } 1 .. 16)
+        =~ tr/-_/Aa/r;
     my ($status, $out, $err) = run_command(60, $self->java,
         'kafka.tools.StorageTool', 'format', '--standalone', '-t', $id,
         '-c', $file);
