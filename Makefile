@@ -14,8 +14,8 @@ B ?= build
 Q := $(if $(V),,@)
 CC ?= gcc
 NGX_SRC ?= /usr/share/nginx/src
-ROLES := stockd orderd schedd speedyctl
-LIBS := hiredis rdkafka libmariadb yajl libcurl libmicrohttpd libcrypto
+ROLES := $(patsubst daemons/%/main.c,%,$(wildcard daemons/*/main.c))
+LIBS := hiredis rdkafka libmariadb yajl libcurl libmicrohttpd libcrypto libargon2
 
 DEFS := $(if $(FAILPOINTS),-DSPEEDY_FAILPOINTS) $(addprefix -D,$(BUGS))
 comma := ,

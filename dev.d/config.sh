@@ -3,7 +3,7 @@
 # and kill the process, and the supervisor starts it with the edited file.
 # shellcheck shell=bash
 
-MYSQL_ACCOUNTS=(migrate stockd orderd schedd speedyctl reader)
+MYSQL_ACCOUNTS=(migrate stockd orderd schedd userd maild speedyctl reader)
 
 config_directories() {
     # A socket's path may have 107 bytes.
@@ -28,6 +28,12 @@ config_secrets() {
     secret redis-admin
     secret jwt-current
     secret jwt-previous
+    # Personal data, its look-up index, passwords, mailed codes, refresh tokens.
+    secret master-m1
+    secret blind-index
+    secret pepper
+    secret code-key
+    secret refresh-key
 }
 
 config_speedy() {
@@ -57,6 +63,9 @@ directory = $DEV/secrets
 
 [http]
 directory = $DEV/run
+
+[keys]
+master = m1
 
 [speedyctl]
 sql_directory = $ROOT/sql

@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 
 ORDERS_TOPIC=speedy.orders
+MAIL_TOPIC=speedy.mail
 
 kafka_java() {
     KAFKA_JAVA=(java -Xms128m -Xmx512m -XX:+UseSerialGC
@@ -75,10 +76,15 @@ kafka_format() {
 
 kafka_ready() { "$ROOT/dev.d/kafka-admin" "$PORT_KAFKA" ready; }
 
-kafka_topic() {
-    "$ROOT/dev.d/kafka-admin" "$PORT_KAFKA" topic "$ORDERS_TOPIC" 2>/dev/null && return
-    "$ROOT/dev.d/kafka-admin" "$PORT_KAFKA" create "$ORDERS_TOPIC" 12 \
+kafka_topics() {
+    kafka_topic "$ORDERS_TOPIC" 12
+    kafka_topic "$MAIL_TOPIC" 4
+}
+
+kafka_topic() { # name, partitions
+    "$ROOT/dev.d/kafka-admin" "$PORT_KAFKA" topic "$1" 2>/dev/null && return
+    "$ROOT/dev.d/kafka-admin" "$PORT_KAFKA" create "$1" "$2" \
         retention.ms=604800000 min.insync.replicas=1
-    wait_until 15 "$ROOT/dev.d/kafka-admin" "$PORT_KAFKA" topic "$ORDERS_TOPIC" ||
-        die "kafka: topic $ORDERS_TOPIC has no leader; its log: $DEV/log/kafka.log"
+    wait_until 15 "$ROOT/dev.d/kafka-admin" "$PORT_KAFKA" topic "$1" ||
+        die "kafka: topic $1 has no leader; its log: $DEV/log/kafka.log"
 }

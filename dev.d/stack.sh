@@ -55,9 +55,9 @@ stack_start() {
     # Both need their store only: at the same time.
     mariadb_schema &
     local schema=$!
-    kafka_topic
+    kafka_topics
     wait "$schema" || die "the schema was not made: see above"
-    step_line stores 'accounts, topic, migrations' "$since"
+    step_line stores 'accounts, topics, migrations' "$since"
     since=$(now_ms)
     daemons_start
     services_wait 30 "$since" "${DAEMONS[@]}"

@@ -48,4 +48,34 @@ GRANT INSERT ON speedy.stock_adjustments TO speedyctl@localhost;
 GRANT INSERT ON speedy.audit_log TO speedyctl@localhost;
 GRANT UPDATE (resolved_at, resolution) ON speedy.dead_letters TO speedyctl@localhost;
 
+GRANT SELECT, INSERT ON speedy.users TO userd@localhost;
+GRANT UPDATE (state, email_index, sealed_email, sealed_name, sealed_phone,
+    data_key, master_key, language, password_hash, failures, login_after,
+    version, updated_at, ended_at) ON speedy.users TO userd@localhost;
+GRANT SELECT, INSERT ON speedy.consents TO userd@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.addresses TO userd@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.verifications TO userd@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.verification_codes TO userd@localhost;
+GRANT SELECT, INSERT ON speedy.staff TO userd@localhost;
+GRANT UPDATE (role, state, password_hash, sealed_totp, totp_step, failures,
+    login_after, version) ON speedy.staff TO userd@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.sessions TO userd@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.refresh_tokens TO userd@localhost;
+GRANT SELECT, INSERT ON speedy.audit_log TO userd@localhost;
+GRANT SELECT, INSERT ON speedy.mails TO userd@localhost;
+GRANT UPDATE (state, next_at, expires_at) ON speedy.mails TO userd@localhost;
+GRANT SELECT, INSERT, DELETE ON speedy.outbox TO userd@localhost;
+
+GRANT SELECT ON speedy.mails TO maild@localhost;
+GRANT UPDATE (state, attempts, next_at, claimed_by, reply_code, reply, ended_at)
+    ON speedy.mails TO maild@localhost;
+
+-- staff add, keys rotate, mail retry
+GRANT INSERT ON speedy.staff TO speedyctl@localhost;
+GRANT UPDATE (data_key, master_key) ON speedy.users TO speedyctl@localhost;
+GRANT UPDATE (data_key, master_key) ON speedy.verifications TO speedyctl@localhost;
+GRANT UPDATE (data_key, master_key) ON speedy.staff TO speedyctl@localhost;
+GRANT UPDATE (state, next_at, expires_at) ON speedy.mails TO speedyctl@localhost;
+GRANT INSERT ON speedy.outbox TO speedyctl@localhost;
+
 GRANT SELECT ON speedy.* TO reader@localhost;

@@ -63,9 +63,9 @@ const struct speedy_setting speedy_conf_table[] = {
 
 /* Sections that a daemon passes over when it is not theirs. */
 static const char *const known_sections[] = {
-    "log",   "redis",    "kafka",  "mysql",  "secrets",
-    "http",  "stockd",   "orderd", "schedd", "speedyctl",
-    "userd", "productd", "payd",   "maild",  NULL};
+    "log",    "redis",  "kafka",  "mysql",     "secrets", "http",
+    "stockd", "orderd", "schedd", "speedyctl", "userd",   "productd",
+    "payd",   "maild",  "keys",   "mail",      "shop",    NULL};
 
 /* One reading of a file. */
 struct reader {

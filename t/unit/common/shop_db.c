@@ -3,6 +3,7 @@
  */
 #include "shop_db.h"
 
+#include <glob.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,25 +29,29 @@ static char *file_read(const char *path)
 
 static int migrate(void)
 {
-    static const char *const files[] = {
-        "sql/001_catalogue.sql", "sql/002_orders.sql", "sql/003_work.sql"};
     struct speedy_db *db = speedy_db_new("tester");
     int rc = db == NULL ? -1 : 0;
+    glob_t files;
 
-    for (size_t i = 0; rc == 0 && i < sizeof(files) / sizeof(files[0]); i++) {
-        char *text = file_read(files[i]);
+    if (rc != 0 || glob("sql/[0-9]*.sql", 0, NULL, &files) != 0) {
+        speedy_db_free(db);
+        return -1;
+    }
+    for (size_t i = 0; rc == 0 && i < files.gl_pathc; i++) {
+        char *text = file_read(files.gl_pathv[i]);
 
         rc = speedy_db_script(db, text);
         free(text);
     }
+    globfree(&files);
     speedy_db_free(db);
     return rc;
 }
 
 static int accounts(void)
 {
-    static const char *const names[] = {"stockd", "orderd", "schedd",
-                                        "speedyctl", "reader"};
+    static const char *const names[] = {
+        "stockd", "orderd", "schedd", "userd", "maild", "speedyctl", "reader"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char file[64];

@@ -90,8 +90,8 @@ static int grant_row(void *data, const struct speedy_db_value *col, size_t cols)
 
 static void matrix(struct speedy_buf *out)
 {
-    static const char *const accounts[] = {"orderd", "reader", "schedd",
-                                           "speedyctl", "stockd"};
+    static const char *const accounts[] = {
+        "maild", "orderd", "reader", "schedd", "speedyctl", "stockd", "userd"};
     static struct lines l;
 
     for (size_t i = 0; i < sizeof(accounts) / sizeof(accounts[0]); i++) {
@@ -147,6 +147,13 @@ static void refused(void **state)
         {"orderd", "UPDATE orders SET quantity = 1"},
         {"schedd", "UPDATE sale_variants SET total = 9"},
         {"stockd", "UPDATE orders SET units_live = 0"},
+        {"userd", "DELETE FROM audit_log"},
+        {"userd", "UPDATE consents SET agreed = 1"},
+        {"userd", "DELETE FROM users"},
+        {"userd", "SELECT 1 FROM orders"},
+        {"maild", "SELECT 1 FROM users"},
+        {"maild", "UPDATE mails SET params = '{}'"},
+        {"speedyctl", "UPDATE users SET password_hash = 'x'"},
         {"reader", "INSERT INTO products (id, name, price) VALUES "
                    "('x', 'x', 1)"},
     };
