@@ -18,11 +18,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "crypto.h"
 #include "kafka.h"
 #include "log.h"
 
 #define CONF_DEFAULT "/etc/speedy/speedy.conf"
 #define SEEN_MAX 256
+#define PATH_BYTES 512
 
 struct speedy_conf speedy_conf;
 
@@ -59,6 +61,7 @@ const struct speedy_setting speedy_conf_table[] = {
      "/etc/speedy/secrets", 0, 0},
     {"http", "directory", SPEEDY_CONF_TEXT, &speedy_conf.http_directory,
      "/run/speedy", 0, 0},
+    {"keys", "master", SPEEDY_CONF_TEXT, &speedy_conf.keys_master, "m1", 0, 0},
     {NULL, NULL, SPEEDY_CONF_TEXT, NULL, NULL, 0, 0}};
 
 /* Sections that a daemon passes over when it is not theirs. */
@@ -533,6 +536,29 @@ void speedy_secret_free(char *secret)
         return;
     explicit_bzero(secret, strlen(secret));
     free(secret);
+}
+
+int speedy_secret_key(const char *name, unsigned char key[SPEEDY_SECRET_KEY])
+{
+    char path[PATH_BYTES], *text;
+    size_t len;
+    int rc;
+
+    if (snprintf(path, sizeof(path), "%s/%s", speedy_conf.secrets_directory,
+                 name) >= (int)sizeof(path)) {
+        speedy_log(SPEEDY_ERROR, "the path of a secret is too long",
+                   "directory=%s", speedy_conf.secrets_directory);
+        return -1;
+    }
+    text = speedy_secret_read(path, 2 * SPEEDY_SECRET_KEY, &len);
+    if (text == NULL)
+        return -1;
+    rc = speedy_unhex(text, len, key, SPEEDY_SECRET_KEY);
+    if (rc != 0)
+        speedy_log(SPEEDY_ERROR, "cannot read a secret",
+                   "file=%s error=\"not 64 hex digits\"", path);
+    speedy_secret_free(text);
+    return rc;
 }
 
 static void usage(FILE *out, const char *role)

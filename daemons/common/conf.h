@@ -54,6 +54,7 @@ struct speedy_conf {
     char *mysql_socket, *mysql_host, *mysql_database;
     long mysql_port, mysql_timeout;
     char *secrets_directory, *http_directory;
+    char *keys_master; /* id of the key that wraps new data keys: seal.h */
 };
 extern struct speedy_conf speedy_conf;
 extern const struct speedy_setting speedy_conf_table[];
@@ -65,6 +66,13 @@ extern const struct speedy_setting speedy_conf_table[];
  */
 char *speedy_secret_read(const char *path, size_t max, size_t *len);
 void speedy_secret_free(char *secret);
+
+#define SPEEDY_SECRET_KEY 32
+/*
+ * Reads <secrets>/<name>: a key of 256 bits, written as 64 hex digits. 0, or
+ * -1 after logging the file and what is wrong with it.
+ */
+int speedy_secret_key(const char *name, unsigned char key[SPEEDY_SECRET_KEY]);
 
 /* What every main() parses: -c FILE -t -i N, and `--help`. */
 struct speedy_options {

@@ -5,6 +5,7 @@
  */
 #include "crypto.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -17,7 +18,7 @@
 static const char base64_digits[] =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-static void must(int ok, const char *what)
+void speedy_crypto_must(int ok, const char *what)
 {
     if (!ok) {
         speedy_log(SPEEDY_ALARM, "OpenSSL failed", "call=%s", what);
@@ -27,19 +28,37 @@ static void must(int ok, const char *what)
 
 void speedy_random(void *out, size_t len)
 {
-    must(RAND_bytes(out, (int)len) == 1, "RAND_bytes");
+    speedy_crypto_must(RAND_bytes(out, (int)len) == 1, "RAND_bytes");
+}
+
+uint32_t speedy_random_below(uint32_t n)
+{
+    /* the values below this are one set of remainders too short */
+    uint32_t unfair = (uint32_t)-n % n, draw;
+
+    do {
+        speedy_random(&draw, sizeof(draw));
+    } while (draw < unfair);
+    return draw % n;
+}
+
+bool speedy_equal(const void *a, const void *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
 }
 
 void speedy_sha256(const void *data, size_t len, unsigned char out[32])
 {
-    must(EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) == 1, "SHA-256");
+    speedy_crypto_must(
+        EVP_Digest(data, len, out, NULL, EVP_sha256(), NULL) == 1, "SHA-256");
 }
 
 void speedy_hmac_sha256(const void *key, size_t key_len, const void *data,
                         size_t len, unsigned char out[32])
 {
-    must(HMAC(EVP_sha256(), key, (int)key_len, data, len, out, NULL) != NULL,
-         "HMAC");
+    speedy_crypto_must(
+        HMAC(EVP_sha256(), key, (int)key_len, data, len, out, NULL) != NULL,
+        "HMAC");
 }
 
 void speedy_hex(const void *data, size_t len, char *out)
@@ -54,7 +73,7 @@ void speedy_hex(const void *data, size_t len, char *out)
     *out = '\0';
 }
 
-static int hex_value(char c)
+int speedy_hex_digit(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -72,7 +91,8 @@ int speedy_unhex(const char *text, size_t text_len, void *out, size_t len)
     if (text_len != 2 * len)
         return -1;
     for (size_t i = 0; i < len; i++) {
-        int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
+        int high = speedy_hex_digit(text[2 * i]);
+        int low = speedy_hex_digit(text[2 * i + 1]);
 
         if (high < 0 || low < 0)
             return -1;

@@ -6,16 +6,26 @@
 #ifndef SPEEDY_CRYPTO_H
 #define SPEEDY_CRYPTO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+/* Ends the process, after a log line, unless ok. */
+void speedy_crypto_must(int ok, const char *what);
+
 void speedy_random(void *out, size_t len);
+/* Uniform in [0, n), n at least 1: no remainder is likelier than another. */
+uint32_t speedy_random_below(uint32_t n);
+/* Whether len bytes are the same, in a time that does not tell where not. */
+bool speedy_equal(const void *a, const void *b, size_t len);
 void speedy_sha256(const void *data, size_t len, unsigned char out[32]);
 void speedy_hmac_sha256(const void *key, size_t key_len, const void *data,
                         size_t len, unsigned char out[32]);
 
 /* Lower-case hex with its NUL: out holds 2 * len + 1. */
 void speedy_hex(const void *data, size_t len, char *out);
+/* One hex digit's value, either case, or -1. */
+int speedy_hex_digit(char c);
 /* Exactly 2 * len hex digits. 0, or -1 when text is anything else. */
 int speedy_unhex(const char *text, size_t text_len, void *out, size_t len);
 /* base64url without padding; out holds 4 * (len + 2) / 3 + 1. */

@@ -96,18 +96,6 @@ const char *speedy_request_header(struct speedy_request *r, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
-/* One hex digit's value, or -1. */
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /*
  * Query values come with their escapes (MHD has made `+` a blank). A value
  * with a bad escape is given as it is: no check of ours lets a `%` pass.
@@ -131,7 +119,8 @@ const char *speedy_request_query(struct speedy_request *r, const char *name)
         int byte = (unsigned char)*c;
 
         if (byte == '%') {
-            int high = hex(c[1]), low = high < 0 ? -1 : hex(c[2]);
+            int high = speedy_hex_digit(c[1]);
+            int low = high < 0 ? -1 : speedy_hex_digit(c[2]);
 
             if (low < 0 || high * 16 + low == 0)
                 return raw;
@@ -196,9 +185,11 @@ static int segment_decode(const char *text, size_t len, char *out)
         int c = (unsigned char)text[i];
 
         if (c == '%') {
-            if (i + 2 >= len || hex(text[i + 1]) < 0 || hex(text[i + 2]) < 0)
+            if (i + 2 >= len || speedy_hex_digit(text[i + 1]) < 0 ||
+                speedy_hex_digit(text[i + 2]) < 0)
                 return -1;
-            c = hex(text[i + 1]) * 16 + hex(text[i + 2]);
+            c = speedy_hex_digit(text[i + 1]) * 16 +
+                speedy_hex_digit(text[i + 2]);
             i += 2;
         }
         if (c == 0 || c == '/' || n == SEGMENT_MAX)

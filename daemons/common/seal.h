@@ -10,7 +10,8 @@
  *
  * Each ciphertext is bound to its place by additional data: table, column and
  * row id; a wrapped key to table, row id and master key id. Nonces are 96
- * random bits. A *blind index* is a keyed digest for look-ups by equality
+ * random bits. (A column moved between rows, a key given to another owner:
+ * refused.) A *blind index* is a keyed digest for look-ups by equality
  * (<secrets>/blind-index). All functions are safe on any thread after init.
  */
 #ifndef SPEEDY_SEAL_H
@@ -69,8 +70,9 @@ size_t speedy_seal(const struct speedy_data_key *k,
                    const struct speedy_seal_place *at, const void *plain,
                    size_t len, void *out);
 /*
- * out holds sealed_len - SPEEDY_SEAL_EXTRA + 1 and is NUL-ended. Length of
- * the plain text, or -1: altered, of another place, or of another key.
+ * out holds sealed_len - SPEEDY_SEAL_EXTRA + 1 and is NUL-ended (one byte at
+ * the least). Length of the plain text, or -1 (logged with table and column):
+ * altered, of another place, or of another key; out holds nothing of it then.
  */
 long speedy_unseal(const struct speedy_data_key *k,
                    const struct speedy_seal_place *at, const void *sealed,

@@ -26,6 +26,33 @@ static void digests(void **state)
                              "9dec58b964ec3843");
 }
 
+static void draws_are_even(void **state)
+{
+    /* 3 * 2^30 of 2^32: a plain remainder would favour the lower third */
+    uint32_t n = UINT32_C(3) << 30;
+    long low = 0, seen[10] = {0};
+
+    (void)state;
+    for (int i = 0; i < 20000; i++) {
+        low += speedy_random_below(n) < UINT32_C(1) << 30;
+        seen[speedy_random_below(10)]++;
+    }
+    /* one third each, to 6 standard deviations; modulo would give a half */
+    assert_in_range(low, 6666 - 400, 6666 + 400);
+    for (int i = 0; i < 10; i++)
+        assert_in_range(seen[i], 2000 - 260, 2000 + 260);
+    assert_int_equal(speedy_random_below(1), 0);
+}
+
+static void equality(void **state)
+{
+    (void)state;
+    assert_true(speedy_equal("abc", "abc", 3));
+    assert_false(speedy_equal("abc", "abd", 3));
+    assert_false(speedy_equal("xbc", "abc", 3));
+    assert_true(speedy_equal("x", "y", 0));
+}
+
 static void hex_is_exact(void **state)
 {
     unsigned char out[2];
@@ -117,6 +144,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digests),
+        cmocka_unit_test(draws_are_even),
+        cmocka_unit_test(equality),
         cmocka_unit_test(hex_is_exact),
         cmocka_unit_test(base64url_goes_there_and_back),
         cmocka_unit_test(base64url_is_strict),

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "../../../daemons/common/conf.h"
+#include "../../../daemons/common/crypto.h"
 #include "../../../daemons/common/loop.h"
 #include "../../../daemons/common/redis.h"
 
@@ -79,6 +80,25 @@ const char *servers_file(const char *name, const char *text, mode_t mode)
     }
     close(fd);
     return path;
+}
+
+void servers_keys(void)
+{
+    static const char *const names[] = {"master-m1",   "blind-index",
+                                        "pepper",      "code-key",
+                                        "refresh-key", "jwt-current"};
+    static char master[] = "m1";
+    unsigned char key[32];
+    char hex[65];
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        speedy_random(key, sizeof(key));
+        speedy_hex(key, sizeof(key), hex);
+        servers_file(names[i], hex, 0400);
+    }
+    snprintf(secrets, sizeof(secrets), "%s", servers_dir());
+    speedy_conf.secrets_directory = secrets;
+    speedy_conf.keys_master = master;
 }
 
 bool servers_wait(bool (*check)(void *data), void *data, long ms)

@@ -15,6 +15,11 @@
 const char *servers_dir(void);
 /* Writes a file into it; the path is valid until the next call. */
 const char *servers_file(const char *name, const char *text, mode_t mode);
+/*
+ * A secrets directory of the test's own with master-m1, blind-index, pepper,
+ * code-key, refresh-key and jwt-current; [keys] master is m1.
+ */
+void servers_keys(void);
 /* Ends every server and removes the directory. Also run at exit. */
 void servers_stop(void);
 
