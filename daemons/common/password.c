@@ -16,11 +16,10 @@
 
 #define SALT_LEN 16
 #define TAG_LEN 32
-#define PEPPER_LEN 32
 
 struct speedy_password_cost speedy_password_cost = {19 * 1024, 2, 1};
 
-static unsigned char pepper[PEPPER_LEN];
+static unsigned char pepper[SPEEDY_SECRET_KEY];
 static bool loaded;
 
 /* Of the cost in `hash`; false when it is not one of ours. */
@@ -30,23 +29,8 @@ static void peppered(const char *password, size_t len,
 
 int speedy_password_init(void)
 {
-    char path[512], *text;
-    size_t len = 0;
-    int n;
-
-    snprintf(path, sizeof path, "%s/pepper", speedy_conf.secrets_directory);
-    text = speedy_secret_read(path, 2 * PEPPER_LEN, &len);
-    if (text == NULL)
-        return -1;
-    n = speedy_unhex(text, len, pepper, sizeof pepper);
-    speedy_secret_free(text);
-    if (n != 0) {
-        speedy_log(SPEEDY_ERROR, "the pepper is not 64 hex digits", "file=%s",
-                   path);
-        return -1;
-    }
-    loaded = true;
-    return 0;
+    loaded = speedy_secret_key("pepper", pepper) == 0;
+    return loaded ? 0 : -1;
 }
 
 void speedy_password_free(void)
