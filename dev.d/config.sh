@@ -3,7 +3,7 @@
 # and kill the process, and the supervisor starts it with the edited file.
 # shellcheck shell=bash
 
-MYSQL_ACCOUNTS=(migrate stockd orderd schedd userd maild speedyctl reader)
+MYSQL_ACCOUNTS=(migrate stockd orderd schedd userd maild productd speedyctl reader)
 
 config_directories() {
     # A socket's path may have 107 bytes.
@@ -34,6 +34,8 @@ config_secrets() {
     secret pepper
     secret code-key
     secret refresh-key
+    # Pages of lists: the mark where the next one begins.
+    secret cursor-key
 }
 
 config_speedy() {
@@ -66,6 +68,9 @@ directory = $DEV/run
 
 [keys]
 master = m1
+
+[userd]
+shop_url = http://127.0.0.1:$PORT_SHOP
 
 [speedyctl]
 sql_directory = $ROOT/sql

@@ -1,4 +1,4 @@
-# stockd, orderd, schedd: two of each, one works and one stands by (or both
+# stockd, orderd, schedd, userd: two of each, one works and one stands by (or both
 # share the partitions), as in production.
 # shellcheck shell=bash
 

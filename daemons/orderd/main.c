@@ -11,12 +11,12 @@
 #include "../common/conf.h"
 #include "../common/log.h"
 #include "../common/loop.h"
+#include "../common/stores.h"
 #include "consume.h"
 #include "metrics.h"
 #include "orders_http.h"
 #include "parser.h"
 #include "partitions.h"
-#include "stores.h"
 
 #define GRACE_MS 8000
 #define SILENCE_MS 15000 /* a store that answered this long ago is away */
@@ -44,18 +44,18 @@ static bool silent(int64_t answered)
 
 static const char *not_ready(void)
 {
-    struct orderd_stores *s;
+    struct speedy_stores *s;
     int redis;
 
     if (silent(orderd_leases_answered()))
         return "MySQL does not answer";
     if (silent(orderd_consume_answered()))
         return "Kafka does not answer";
-    s = orderd_stores_take();
+    s = speedy_stores_take();
     if (s == NULL)
         return "too many requests at once";
     redis = speedy_redis_ready(s->rc);
-    orderd_stores_give(s);
+    speedy_stores_give(s);
     return redis != 0 ? "Redis does not answer" : NULL;
 }
 
@@ -74,7 +74,7 @@ static int stores_open(int instance)
     if (orderd_consume_init(speedy_conf.kafka_orders_topic, instance,
                             all.consume_db, all.kc) != 0)
         return -1;
-    return orderd_stores_init((int)conf.http_threads);
+    return speedy_stores_init("orderd", (int)conf.http_threads);
 }
 
 static int start(int instance)
@@ -101,7 +101,7 @@ static void stores_close(void)
     speedy_consumer_free(all.kc);
     speedy_db_free(all.consume_db);
     speedy_db_free(all.lease_db);
-    orderd_stores_free();
+    speedy_stores_free();
 }
 
 int main(int argc, char **argv)

@@ -11,10 +11,10 @@
 #include <string.h>
 
 #include "../common/crypto.h"
+#include "../common/stores.h"
 #include "../shop/event.h"
 #include "lookup.h"
 #include "order.h"
-#include "stores.h"
 
 #define LIMIT_DEFAULT 20
 #define LIMIT_MOST 100
@@ -102,7 +102,7 @@ static int page_asked(struct speedy_request *r, struct page *page,
 void orderd_http_list(struct speedy_request *r, void *data)
 {
     struct page page = {.out = &r->out};
-    struct orderd_stores *s;
+    struct speedy_stores *s;
     unsigned char before[16];
     char cursor[25];
     int rc = SPEEDY_DB_RETRY;
@@ -110,7 +110,7 @@ void orderd_http_list(struct speedy_request *r, void *data)
     (void)data;
     if (page_asked(r, &page, before) != 0)
         return;
-    s = orderd_stores_take();
+    s = speedy_stores_take();
     if (s != NULL) {
         speedy_buf_printf(&r->out, "{\"data\":[");
         rc = speedy_db_query(
@@ -120,7 +120,7 @@ void orderd_http_list(struct speedy_request *r, void *data)
             DB_ARGS(DB_TEXT(r->user), DB_BYTES(before, sizeof(before)),
                     DB_INT(page.limit + 1)),
             on_row, &page);
-        orderd_stores_give(s);
+        speedy_stores_give(s);
     }
     if (rc != SPEEDY_DB_OK) {
         orderd_http_unavailable(r, "The orders cannot be read now.");
@@ -227,7 +227,7 @@ static void show_found(struct speedy_request *r, const unsigned char id[16],
     speedy_buf_printf(&r->out, ",\"events\":[]}\n");
 }
 
-static void find(struct speedy_request *r, struct orderd_stores *s,
+static void find(struct speedy_request *r, struct speedy_stores *s,
                  const unsigned char id[16])
 {
     struct orderd_found found = {0};
@@ -258,7 +258,7 @@ static void find(struct speedy_request *r, struct orderd_stores *s,
 void orderd_http_show(struct speedy_request *r, void *data)
 {
     static const char *const names[] = {NULL};
-    struct orderd_stores *s;
+    struct speedy_stores *s;
     unsigned char id[16];
 
     (void)data;
@@ -271,11 +271,11 @@ void orderd_http_show(struct speedy_request *r, void *data)
         unknown(r);
         return;
     }
-    s = orderd_stores_take();
+    s = speedy_stores_take();
     if (s == NULL) {
         orderd_http_unavailable(r, "Too many requests at once.");
         return;
     }
     find(r, s, id);
-    orderd_stores_give(s);
+    speedy_stores_give(s);
 }

@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "../common/crypto.h"
+#include "../common/stores.h"
 #include "../shop/event.h"
 #include "../shop/states.h"
 #include "order.h"
-#include "stores.h"
 
 #define BODY_DEPTH 2
 #define QUANTITY_MOST 1000000
@@ -170,16 +170,16 @@ static void look(struct speedy_request *r, struct speedy_db *db,
 void orderd_http_replay(struct speedy_request *r, void *data)
 {
     struct replay replay = {0};
-    struct orderd_stores *s;
+    struct speedy_stores *s;
 
     (void)data;
     if (replay_asked(r, &replay) != 0)
         return;
-    s = orderd_stores_take();
+    s = speedy_stores_take();
     if (s == NULL) {
         orderd_http_unavailable(r, "Too many requests at once.");
         return;
     }
     look(r, s->db, &replay);
-    orderd_stores_give(s);
+    speedy_stores_give(s);
 }

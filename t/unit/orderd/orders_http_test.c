@@ -19,7 +19,7 @@
 #include "../../../daemons/common/log.h"
 #include "../../../daemons/common/loop.h"
 #include "../../../daemons/orderd/orders_http.h"
-#include "../../../daemons/orderd/stores.h"
+#include "../../../daemons/common/stores.h"
 #include "../../../daemons/shop/event.h"
 #include "../../../daemons/shop/names.h"
 #include "../common/servers.h"
@@ -192,7 +192,7 @@ static int group_setup(void **state)
     speedy_conf.http_directory = strdup(servers_dir());
     snprintf(path, sizeof(path), "%s/orderd_1.sock", servers_dir());
     rc = speedy_redis_new();
-    if (rc == NULL || orderd_stores_init(2) != 0)
+    if (rc == NULL || speedy_stores_init("orderd", 2) != 0)
         return -1;
     return speedy_http_start(&http);
 }
@@ -201,7 +201,7 @@ static int group_teardown(void **state)
 {
     (void)state;
     speedy_http_stop();
-    orderd_stores_free();
+    speedy_stores_free();
     speedy_redis_free(rc);
     speedy_buf_free(&answer);
     speedy_buf_free(&headers);

@@ -13,23 +13,23 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t given = PTHREAD_COND_INITIALIZER;
-static struct orderd_stores *idle;
+static struct speedy_stores *idle;
 
-static void stores_free(struct orderd_stores *s)
+static void stores_free(struct speedy_stores *s)
 {
     speedy_db_free(s->db);
     speedy_redis_free(s->rc);
     free(s);
 }
 
-int orderd_stores_init(int count)
+int speedy_stores_init(const char *account, int count)
 {
     for (int i = 0; i < count; i++) {
-        struct orderd_stores *s = calloc(1, sizeof(*s));
+        struct speedy_stores *s = calloc(1, sizeof(*s));
 
         if (s == NULL)
             return -1;
-        s->db = speedy_db_new("orderd");
+        s->db = speedy_db_new(account);
         s->rc = speedy_redis_new();
         if (s->db == NULL || s->rc == NULL) {
             stores_free(s);
@@ -41,19 +41,19 @@ int orderd_stores_init(int count)
     return 0;
 }
 
-void orderd_stores_free(void)
+void speedy_stores_free(void)
 {
     while (idle != NULL) {
-        struct orderd_stores *s = idle;
+        struct speedy_stores *s = idle;
 
         idle = s->next;
         stores_free(s);
     }
 }
 
-struct orderd_stores *orderd_stores_take(void)
+struct speedy_stores *speedy_stores_take(void)
 {
-    struct orderd_stores *s;
+    struct speedy_stores *s;
     struct timespec until;
     int rc = 0;
 
@@ -69,7 +69,7 @@ struct orderd_stores *orderd_stores_take(void)
     return s;
 }
 
-void orderd_stores_give(struct orderd_stores *s)
+void speedy_stores_give(struct speedy_stores *s)
 {
     pthread_mutex_lock(&lock);
     s->next = idle;

@@ -1,0 +1,50 @@
+/*
+ * Answers that are the same on every route.
+ */
+#include "userd.h"
+
+#include <string.h>
+
+#define BUSY_SECONDS 2
+
+void userd_unavailable(struct speedy_request *r)
+{
+    speedy_problem(r, 503, "unavailable", "This cannot be answered now.");
+    speedy_buf_printf(&r->headers, "Retry-After: 1\n");
+}
+
+void userd_busy(struct speedy_request *r)
+{
+    speedy_problem(r, 503, "busy", "Too many passwords at once.");
+    speedy_buf_printf(&r->headers, "Retry-After: %d\n", BUSY_SECONDS);
+}
+
+bool userd_by_user(struct speedy_request *r)
+{
+    if (strcmp(r->role, "USER") != 0) {
+        speedy_problem(r, 403, "forbidden", "This is for shoppers.");
+        return false;
+    }
+    return userd_no_query(r);
+}
+
+bool userd_no_query(struct speedy_request *r)
+{
+    static const char *const names[] = {NULL};
+
+    if (speedy_request_unknown_query(r, names) == NULL)
+        return true;
+    speedy_problem(r, 400, "unknown_parameter", "No parameter is known here.");
+    return false;
+}
+
+void userd_no_store(struct speedy_request *r)
+{
+    speedy_buf_printf(&r->headers, "Cache-Control: no-store\n");
+}
+
+void userd_no_content(struct speedy_request *r)
+{
+    r->status = 204;
+    r->out.len = 0;
+}

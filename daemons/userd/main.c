@@ -1,0 +1,86 @@
+/*
+ * userd: who a shopper is. Any number may run: what must be serialised is so
+ * by MySQL.
+ *
+ * Threads: the HTTP pool, the hasher's workers, and the duties; each has
+ * connections of its own.
+ */
+#include "../common/loop.h"
+#include "../common/log.h"
+#include "../common/seal.h"
+#include "../common/stores.h"
+#include "hasher.h"
+#include "routes.h"
+#include "userd.h"
+
+#define GRACE_MS 15000 /* a password may wait and be hashed first */
+#define BODY_MOST 16384
+
+/* The keys are loaded before the socket opens. */
+static const char *not_ready(void)
+{
+    struct speedy_stores *s = speedy_stores_take();
+    int rc;
+
+    if (s == NULL)
+        return "too many requests at once";
+    rc = speedy_db_ready(s->db);
+    if (rc == 0) {
+        int64_t one;
+
+        rc = speedy_db_number(s->db, "SELECT 1", DB_NONE, &one) == 1 ? 0 : -1;
+    }
+    speedy_stores_give(s);
+    return rc != 0 ? "MySQL does not answer" : NULL;
+}
+
+static int keys_load(void)
+{
+    if (speedy_seal_init() != 0 || userd_code_key_load() != 0)
+        return -1;
+    return userd_hasher_start();
+}
+
+static void keys_wipe(void)
+{
+    userd_hasher_stop();
+    userd_code_key_wipe();
+    speedy_seal_free();
+}
+
+static int start(int instance)
+{
+    const struct speedy_http http = {
+        .role = "userd",
+        .instance = instance,
+        .routes = userd_routes,
+        .not_ready = not_ready,
+        .max_body = BODY_MOST,
+        .threads = (unsigned)userd_settings.http_threads,
+    };
+
+    return speedy_http_start(&http);
+}
+
+int main(int argc, char **argv)
+{
+    struct speedy_options options;
+    int rc;
+
+    speedy_loop_init();
+    rc = speedy_options_parse(argc, argv, "userd", userd_settings_table,
+                              &options);
+    if (rc >= 0)
+        return rc;
+    if (keys_load() != 0 ||
+        speedy_stores_init("userd", (int)userd_settings.http_threads) != 0)
+        return 1;
+    if (start(options.instance) != 0)
+        return 1;
+    speedy_log(SPEEDY_INFO, "ready", "master_key=%s", speedy_seal_master());
+    rc = speedy_loop_run(GRACE_MS);
+    speedy_http_stop();
+    speedy_stores_free();
+    keys_wipe();
+    return rc == 0 ? 0 : 1;
+}
