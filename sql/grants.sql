@@ -36,11 +36,15 @@ GRANT INSERT ON speedy.release_outbox TO schedd@localhost;
 
 GRANT SELECT ON speedy.* TO speedyctl@localhost;
 GRANT INSERT ON speedy.products TO speedyctl@localhost;
+GRANT UPDATE (name, price, description, category, options, state, search,
+    version, updated_at) ON speedy.products TO speedyctl@localhost;
+GRANT INSERT, DELETE ON speedy.product_images TO speedyctl@localhost;
 GRANT INSERT ON speedy.sales TO speedyctl@localhost;
-GRANT UPDATE (state, opens_at, closes_at, per_user_limit, hold_ms, version)
-    ON speedy.sales TO speedyctl@localhost;
+GRANT UPDATE (state, opens_at, closes_at, per_user_limit, hold_ms, restock,
+    shipping, notice, closed_at, version) ON speedy.sales TO speedyctl@localhost;
 GRANT INSERT ON speedy.sale_variants TO speedyctl@localhost;
-GRANT UPDATE (total, withheld) ON speedy.sale_variants TO speedyctl@localhost;
+GRANT UPDATE (price, total, withheld)
+    ON speedy.sale_variants TO speedyctl@localhost;
 -- sale extend-holds, sale release
 GRANT UPDATE (pay_by, units_withheld) ON speedy.orders TO speedyctl@localhost;
 GRANT INSERT ON speedy.release_outbox TO speedyctl@localhost;
@@ -70,11 +74,34 @@ GRANT SELECT ON speedy.mails TO maild@localhost;
 GRANT UPDATE (state, attempts, next_at, claimed_by, reply_code, reply, ended_at)
     ON speedy.mails TO maild@localhost;
 
--- staff add, keys rotate, mail retry
+-- The acts of operators over HTTP: what speedyctl may do to products and
+-- sales, and of the staff only who may.
+GRANT SELECT, INSERT ON speedy.products TO productd@localhost;
+GRANT UPDATE (name, price, description, category, options, state, search,
+    version, updated_at) ON speedy.products TO productd@localhost;
+GRANT SELECT, INSERT ON speedy.images TO productd@localhost;
+GRANT SELECT, INSERT, DELETE ON speedy.product_images TO productd@localhost;
+GRANT SELECT, INSERT ON speedy.sales TO productd@localhost;
+GRANT UPDATE (state, opens_at, closes_at, per_user_limit, hold_ms, restock,
+    shipping, notice, closed_at, version) ON speedy.sales TO productd@localhost;
+GRANT SELECT, INSERT ON speedy.sale_variants TO productd@localhost;
+GRANT UPDATE (price, total, withheld)
+    ON speedy.sale_variants TO productd@localhost;
+GRANT SELECT, INSERT ON speedy.stock_adjustments TO productd@localhost;
+GRANT SELECT ON speedy.orders TO productd@localhost;
+GRANT UPDATE (pay_by, units_withheld) ON speedy.orders TO productd@localhost;
+GRANT SELECT ON speedy.order_events TO productd@localhost;
+GRANT INSERT ON speedy.release_outbox TO productd@localhost;
+GRANT SELECT, INSERT ON speedy.audit_log TO productd@localhost;
+GRANT SELECT (id, login, role, state) ON speedy.staff TO productd@localhost;
+
+-- staff add, end and reset, keys rotate, mail retry
 GRANT INSERT ON speedy.staff TO speedyctl@localhost;
 GRANT UPDATE (data_key, master_key) ON speedy.users TO speedyctl@localhost;
 GRANT UPDATE (data_key, master_key) ON speedy.verifications TO speedyctl@localhost;
-GRANT UPDATE (data_key, master_key) ON speedy.staff TO speedyctl@localhost;
+GRANT UPDATE (state, password_hash, sealed_totp, failures, login_after,
+    version, data_key, master_key) ON speedy.staff TO speedyctl@localhost;
+GRANT UPDATE (ended_at, end_reason) ON speedy.sessions TO speedyctl@localhost;
 GRANT UPDATE (state, next_at, expires_at) ON speedy.mails TO speedyctl@localhost;
 GRANT INSERT ON speedy.outbox TO speedyctl@localhost;
 

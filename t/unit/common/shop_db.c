@@ -51,7 +51,8 @@ static int migrate(void)
 static int accounts(void)
 {
     static const char *const names[] = {
-        "stockd", "orderd", "schedd", "userd", "maild", "speedyctl", "reader"};
+        "stockd",   "orderd",    "schedd", "userd", "maild",
+        "productd", "speedyctl", "reader"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char file[64];

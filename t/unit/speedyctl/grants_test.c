@@ -91,7 +91,8 @@ static int grant_row(void *data, const struct speedy_db_value *col, size_t cols)
 static void matrix(struct speedy_buf *out)
 {
     static const char *const accounts[] = {
-        "maild", "orderd", "reader", "schedd", "speedyctl", "stockd", "userd"};
+        "maild",  "orderd",    "productd", "reader",
+        "schedd", "speedyctl", "stockd",   "userd"};
     static struct lines l;
 
     for (size_t i = 0; i < sizeof(accounts) / sizeof(accounts[0]); i++) {
@@ -153,6 +154,11 @@ static void refused(void **state)
         {"userd", "SELECT 1 FROM orders"},
         {"maild", "SELECT 1 FROM users"},
         {"maild", "UPDATE mails SET params = '{}'"},
+        {"productd", "SELECT password_hash FROM staff"},
+        {"productd", "UPDATE sale_variants SET held = 0"},
+        {"productd", "UPDATE orders SET state = 'PAID'"},
+        {"productd", "DELETE FROM audit_log"},
+        {"productd", "SELECT 1 FROM users"},
         {"speedyctl", "UPDATE users SET password_hash = 'x'"},
         {"reader", "INSERT INTO products (id, name, price) VALUES "
                    "('x', 'x', 1)"},
