@@ -7,10 +7,9 @@
  * nginx speaks HTTP/1.1 with keep-alive to it; nobody else reaches the
  * socket, whose directory belongs to the shop.
  */
-#include "http_server.h"
+#include "http_private.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,25 +27,13 @@
 #define IDLE_SECONDS 75 /* longer than nginx keeps them: it closes first */
 #define CONNECTIONS_MAX 1024
 #define HEADERS_MAX 16384
-#define SEGMENT_MAX 200
 #define BACKLOG 1024
 #define BODY_DRAIN_MAX 1048576
 #define STOP_MS 5000
-
-/* What one request gathers between MHD's calls. */
-struct exchange {
-    struct MHD_Connection *connection;
-    struct speedy_buf body;
-    size_t too_large;        /* bytes thrown away */
-    struct decoded *decoded; /* query values, until the answer is sent */
-    char request_id[65];
-    char id[SEGMENT_MAX + 1];
-};
-
-struct decoded {
-    struct decoded *next;
-    char text[];
-};
+#define CONNECTIONS_WAITING 512 /* a thread each */
+#define STACK_BYTES 1048576
+#define ID_CHARS                                                               \
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 static struct speedy_http conf;
 static struct MHD_Daemon *server;
@@ -83,98 +70,11 @@ static void metrics(struct speedy_request *r, void *data)
 }
 
 static const struct speedy_route every_daemon[] = {
-    {"GET", "/healthz", healthz, NULL, true},
-    {"GET", "/readyz", readyz, NULL, true},
-    {"GET", "/metrics", metrics, NULL, true},
-    {NULL, NULL, NULL, NULL, false},
+    {.method = "GET", .path = "/healthz", .handle = healthz, .anyone = true},
+    {.method = "GET", .path = "/readyz", .handle = readyz, .anyone = true},
+    {.method = "GET", .path = "/metrics", .handle = metrics, .anyone = true},
+    {0},
 };
-
-const char *speedy_request_header(struct speedy_request *r, const char *name)
-{
-    struct exchange *x = r->inner;
-
-    return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
-}
-
-/*
- * Query values come with their escapes (MHD has made `+` a blank). A value
- * with a bad escape is given as it is: no check of ours lets a `%` pass.
- */
-const char *speedy_request_query(struct speedy_request *r, const char *name)
-{
-    struct exchange *x = r->inner;
-    const char *raw =
-        MHD_lookup_connection_value(x->connection, MHD_GET_ARGUMENT_KIND, name);
-    struct decoded *d;
-    size_t n = 0;
-
-    if (raw == NULL || strchr(raw, '%') == NULL)
-        return raw;
-    d = malloc(sizeof(*d) + strlen(raw) + 1);
-    if (d == NULL)
-        abort();
-    d->next = x->decoded;
-    x->decoded = d;
-    for (const char *c = raw; *c != '\0'; c++) {
-        int byte = (unsigned char)*c;
-
-        if (byte == '%') {
-            int high = speedy_hex_digit(c[1]);
-            int low = high < 0 ? -1 : speedy_hex_digit(c[2]);
-
-            if (low < 0 || high * 16 + low == 0)
-                return raw;
-            byte = high * 16 + low;
-            c += 2;
-        }
-        d->text[n++] = (char)byte;
-    }
-    d->text[n] = '\0';
-    return d->text;
-}
-
-struct unknown {
-    const char *const *names;
-    const char *found;
-};
-
-static enum MHD_Result unknown_check(void *data, enum MHD_ValueKind kind,
-                                     const char *key, const char *value)
-{
-    struct unknown *u = data;
-
-    (void)kind;
-    (void)value;
-    for (size_t i = 0; u->names[i] != NULL; i++) {
-        if (strcmp(u->names[i], key) == 0)
-            return MHD_YES;
-    }
-    u->found = key;
-    return MHD_NO;
-}
-
-const char *speedy_request_unknown_query(struct speedy_request *r,
-                                         const char *const *names)
-{
-    struct exchange *x = r->inner;
-    struct unknown u = {names, NULL};
-
-    MHD_get_connection_values(x->connection, MHD_GET_ARGUMENT_KIND,
-                              unknown_check, &u);
-    return u.found;
-}
-
-void speedy_problem(struct speedy_request *r, int status, const char *code,
-                    const char *title)
-{
-    r->status = status;
-    r->content_type = "application/problem+json";
-    r->out.len = 0;
-    speedy_buf_printf(&r->out, "{\"type\":\"about:blank\",\"title\":");
-    speedy_buf_json(&r->out, title);
-    speedy_buf_printf(&r->out, ",\"status\":%d,\"code\":\"%s\"", status, code);
-    speedy_buf_printf(&r->out, ",\"request_id\":\"%s\"}\n", r->request_id);
-}
 
 /* Decodes one segment strictly. 0, or -1 (bad escape, NUL, slash, length). */
 static int segment_decode(const char *text, size_t len, char *out)
@@ -192,7 +92,7 @@ static int segment_decode(const char *text, size_t len, char *out)
                 speedy_hex_digit(text[i + 2]);
             i += 2;
         }
-        if (c == 0 || c == '/' || n == SEGMENT_MAX)
+        if (c == 0 || c == '/' || n == SPEEDY_SEGMENT_MAX)
             return -1;
         out[n++] = (char)c;
     }
@@ -200,17 +100,23 @@ static int segment_decode(const char *text, size_t len, char *out)
     return n > 0 ? 0 : -1;
 }
 
-/* 1: path fits the pattern; 0: it does not; -1: its segment is malformed. */
-static int path_match(const char *pattern, const char *path, char *id)
+/*
+ * 1: path fits the pattern; 0: it does not; -1: a segment is malformed. A
+ * star stands for a whole segment; ids get what the first two matched.
+ */
+static int path_match(const char *pattern, const char *path,
+                      char ids[2][SPEEDY_SEGMENT_MAX + 1])
 {
-    id[0] = '\0';
+    size_t stars = 0;
+
+    ids[0][0] = ids[1][0] = '\0';
     for (;;) {
         if (*pattern == '*') {
             size_t len = strcspn(path, "/");
 
-            if (len == 0)
+            if (len == 0 || stars == 2)
                 return 0;
-            if (segment_decode(path, len, id) != 0)
+            if (segment_decode(path, len, ids[stars++]) != 0)
                 return -1;
             pattern++;
             path += len;
@@ -229,7 +135,8 @@ static int path_match(const char *pattern, const char *path, char *id)
  * Finds the route, or answers 400, 404 or 405 and returns NULL. HEAD is
  * routed as GET: MHD leaves the body out.
  */
-static const struct speedy_route *route_find(struct speedy_request *r, char *id)
+static const struct speedy_route *
+route_find(struct speedy_request *r, char ids[2][SPEEDY_SEGMENT_MAX + 1])
 {
     const struct speedy_route *tables[] = {every_daemon, conf.routes};
     const char *method = strcmp(r->method, "HEAD") == 0 ? "GET" : r->method;
@@ -238,7 +145,7 @@ static const struct speedy_route *route_find(struct speedy_request *r, char *id)
     for (size_t t = 0; t < 2; t++) {
         for (const struct speedy_route *p = tables[t];
              p != NULL && p->method != NULL; p++) {
-            int match = path_match(p->path, r->path, id);
+            int match = path_match(p->path, r->path, ids);
 
             if (match < 0) {
                 speedy_problem(r, 400, "invalid_request",
@@ -249,8 +156,9 @@ static const struct speedy_route *route_find(struct speedy_request *r, char *id)
                 continue;
             if (strcmp(p->method, method) == 0)
                 return p;
-            snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow),
-                     "%s%s", allow[0] != '\0' ? ", " : "", p->method);
+            if (strstr(allow, p->method) == NULL)
+                snprintf(allow + strlen(allow), sizeof(allow) - strlen(allow),
+                         "%s%s", allow[0] != '\0' ? ", " : "", p->method);
         }
     }
     if (allow[0] == '\0') {
@@ -263,16 +171,14 @@ static const struct speedy_route *route_find(struct speedy_request *r, char *id)
     return NULL;
 }
 
-static void request_id_take(struct exchange *x)
+static void request_id_take(struct speedy_exchange *x)
 {
     const char *given = MHD_lookup_connection_value(
         x->connection, MHD_HEADER_KIND, "X-Request-Id");
     unsigned char made[16];
     size_t len = given == NULL ? 0 : strlen(given);
 
-    if (len >= 8 && len <= 64 &&
-        strspn(given, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                      "0123456789_-") == len) {
+    if (len >= 8 && len <= 64 && strspn(given, ID_CHARS "_-") == len) {
         memcpy(x->request_id, given, len + 1);
         return;
     }
@@ -296,7 +202,8 @@ static void headers_add(struct MHD_Response *response, char *lines)
     }
 }
 
-static enum MHD_Result answer_send(struct exchange *x, struct speedy_request *r)
+static enum MHD_Result answer_send(struct speedy_exchange *x,
+                                   struct speedy_request *r)
 {
     struct MHD_Response *response;
     enum MHD_Result result;
@@ -310,9 +217,10 @@ static enum MHD_Result answer_send(struct exchange *x, struct speedy_request *r)
         speedy_buf_free(&r->headers);
         return MHD_NO;
     }
-    MHD_add_response_header(response, "Content-Type",
-                            r->content_type != NULL ? r->content_type
-                                                    : "application/json");
+    if (r->out.len > 0)
+        MHD_add_response_header(response, "Content-Type",
+                                r->content_type != NULL ? r->content_type
+                                                        : "application/json");
     MHD_add_response_header(response, "X-Request-Id", r->request_id);
     if (r->headers.data != NULL)
         headers_add(response, r->headers.data);
@@ -322,37 +230,79 @@ static enum MHD_Result answer_send(struct exchange *x, struct speedy_request *r)
     return result;
 }
 
-static const char *header_or_empty(struct exchange *x, const char *name)
+/*
+ * Identity of the checked token, or "". What no token of ours may hold is
+ * nobody: then the route's own rule refuses.
+ */
+static void identity_take(struct speedy_exchange *x, const char *name,
+                          char out[41])
 {
     const char *value =
         MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+    size_t len = value == NULL ? 0 : strlen(value);
 
-    return value == NULL ? "" : value;
+    if (len < 41 && len > 0 && strspn(value, ID_CHARS "_-") == len)
+        memcpy(out, value, len + 1);
 }
 
-static enum MHD_Result request_run(struct exchange *x, const char *method,
-                                   const char *path)
+int speedy_staff_rank(const char *role)
+{
+    static const char *const ranks[] = {"VIEWER", "CS", "OPERATOR", "OWNER"};
+
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(role, ranks[i]) == 0)
+            return i + 1;
+    }
+    return 0;
+}
+
+/* 1, or 0 after answering 401 or 403. */
+static int may_pass(struct speedy_request *r, const struct speedy_route *route)
+{
+    if (route->anyone)
+        return 1;
+    if (r->user[0] == '\0') {
+        speedy_problem(r, 401, "token_missing", "Who is asking?");
+        return 0;
+    }
+    /* a rule with a role that does not exist lets nobody pass */
+    if (route->role == NULL
+            ? strcmp(r->role, "USER") == 0
+            : speedy_staff_rank(route->role) > 0 &&
+                  speedy_staff_rank(r->role) >= speedy_staff_rank(route->role))
+        return 1;
+    speedy_problem(r, 403, "role_required",
+                   "This needs another role than the token's.");
+    return 0;
+}
+
+static enum MHD_Result request_run(struct speedy_exchange *x,
+                                   const char *method, const char *path)
 {
     struct speedy_request r = {.method = method, .path = path, .inner = x};
     const struct speedy_route *route;
 
     request_id_take(x);
+    identity_take(x, "X-Speedy-User", x->user);
+    identity_take(x, "X-Speedy-Role", x->role);
+    identity_take(x, "X-Speedy-Session", x->session);
     r.request_id = x->request_id;
-    r.user = header_or_empty(x, "X-Speedy-User");
-    r.role = header_or_empty(x, "X-Speedy-Role");
+    r.user = x->user;
+    r.role = x->role;
+    r.session = x->session;
     r.body = x->body.data == NULL ? "" : x->body.data;
     r.body_len = x->body.len;
     r.status = 500;
     route = route_find(&r, x->id);
-    r.id = x->id;
-    if (route == NULL)
-        return answer_send(x, &r);
-    if (x->too_large)
+    r.id = x->id[0];
+    r.id2 = x->id[1];
+    if (route != NULL && x->too_large > 0)
         speedy_problem(&r, 413, "too_large", "The body is too large.");
-    else if (!route->anyone && r.user[0] == '\0')
-        speedy_problem(&r, 401, "token_missing", "Who is asking?");
-    else
+    else if (route != NULL && may_pass(&r, route))
         route->handle(&r, route->data);
+    if (r.status == 500 && r.out.len == 0)
+        speedy_problem(&r, 500, "internal_error",
+                       "Something went wrong on our side.");
     return answer_send(x, &r);
 }
 
@@ -361,7 +311,7 @@ static enum MHD_Result on_access(void *data, struct MHD_Connection *connection,
                                  const char *version, const char *upload,
                                  size_t *upload_len, void **slot)
 {
-    struct exchange *x = *slot;
+    struct speedy_exchange *x = *slot;
 
     (void)data;
     (void)version;
@@ -370,6 +320,7 @@ static enum MHD_Result on_access(void *data, struct MHD_Connection *connection,
         if (x == NULL)
             return MHD_NO;
         x->connection = connection;
+        x->arrived = speedy_now_boot();
         *slot = x;
         return MHD_YES;
     }
@@ -388,20 +339,14 @@ static enum MHD_Result on_access(void *data, struct MHD_Connection *connection,
 static void on_completed(void *data, struct MHD_Connection *connection,
                          void **slot, enum MHD_RequestTerminationCode why)
 {
-    struct exchange *x = *slot;
+    struct speedy_exchange *x = *slot;
 
     (void)data;
     (void)connection;
     (void)why;
     if (x == NULL)
         return;
-    speedy_buf_free(&x->body);
-    while (x->decoded != NULL) {
-        struct decoded *next = x->decoded->next;
-
-        free(x->decoded);
-        x->decoded = next;
-    }
+    speedy_exchange_free(x);
     free(x);
     *slot = NULL;
 }
@@ -465,6 +410,32 @@ static int socket_open(void)
     return fd;
 }
 
+/* MHD wants the pool's size of pools only, and a stack's of threads. */
+static struct MHD_Daemon *daemon_start(int fd)
+{
+    const struct MHD_OptionItem pool[] = {{MHD_OPTION_THREAD_POOL_SIZE,
+                                           conf.threads > 1 ? conf.threads : 2,
+                                           NULL},
+                                          {MHD_OPTION_END, 0, NULL}};
+    const struct MHD_OptionItem each[] = {
+        {MHD_OPTION_THREAD_STACK_SIZE, STACK_BYTES, NULL},
+        {MHD_OPTION_END, 0, NULL}};
+    unsigned flags = conf.threads > 0 ? MHD_USE_EPOLL_INTERNAL_THREAD
+                                      : MHD_USE_POLL_INTERNAL_THREAD |
+                                            MHD_USE_THREAD_PER_CONNECTION;
+    unsigned most = conf.connections > 0 ? conf.connections
+                    : conf.threads > 0   ? CONNECTIONS_MAX
+                                         : CONNECTIONS_WAITING;
+
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, on_access, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_ARRAY, conf.threads > 0 ? pool : each,
+        MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HEADERS_MAX, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_END);
+}
+
 int speedy_http_start(const struct speedy_http *given)
 {
     int fd;
@@ -473,15 +444,7 @@ int speedy_http_start(const struct speedy_http *given)
     fd = socket_open();
     if (fd < 0)
         return -1;
-    server = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_INTERNAL_POLLING_THREAD, 0,
-        NULL, NULL, on_access, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_THREAD_POOL_SIZE, conf.threads > 1 ? conf.threads : 2u,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_MAX,
-        MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-        MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL, MHD_OPTION_END);
+    server = daemon_start(fd);
     if (server != NULL)
         return 0;
     speedy_log(SPEEDY_ERROR, "http server not started", "path=%s", socket_path);

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <yajl/yajl_parse.h>
 
+#include "crypto.h"
+
 #define DEPTH_MAX 64
 #define SAFE_INTEGER 9007199254740991 /* 2^53 - 1 */
 #define CHUNK_BYTES 4000
@@ -323,11 +325,7 @@ static long escaped_unit(const char *text, size_t left)
     if (left < 6 || text[0] != '\\' || text[1] != 'u')
         return -1;
     for (int i = 2; i < 6; i++) {
-        char c = text[i];
-        int digit = c >= '0' && c <= '9'   ? c - '0'
-                    : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                    : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                           : -1;
+        int digit = speedy_hex_digit(text[i]);
 
         if (digit < 0)
             return -1;

@@ -20,16 +20,17 @@
 #define LIMIT_MOST 100
 
 const struct speedy_route orderd_routes[] = {
-    {"GET", "/api/v1/orders", orderd_http_list, NULL, false},
-    {"GET", "/api/v1/orders/*", orderd_http_show, NULL, false},
-    {"POST", "/internal/replays", orderd_http_replay, NULL, false},
-    {NULL, NULL, NULL, NULL, false},
+    {.method = "GET", .path = "/api/v1/orders", .handle = orderd_http_list},
+    {.method = "GET", .path = "/api/v1/orders/*", .handle = orderd_http_show},
+    {.method = "POST",
+     .path = "/internal/replays",
+     .handle = orderd_http_replay},
+    {0},
 };
 
 void orderd_http_unavailable(struct speedy_request *r, const char *title)
 {
-    speedy_problem(r, 503, "unavailable", title);
-    speedy_buf_printf(&r->headers, "Retry-After: 1\n");
+    speedy_problem_retry(r, 503, "unavailable", title, 1);
 }
 
 static void unknown(struct speedy_request *r)

@@ -147,9 +147,8 @@ static void look(struct speedy_request *r, struct speedy_db *db,
         return;
     }
     if (rc > 0 && !archived) {
-        speedy_problem(r, 503, "sale_fenced",
-                       "The sale is not open for answers right now.");
-        speedy_buf_printf(&r->headers, "Retry-After: 1\n");
+        speedy_problem_retry(r, 503, "sale_fenced",
+                             "The sale is not open for answers right now.", 1);
         return;
     }
     speedy_key_digest(r->user, replay->key, strlen(replay->key), key);

@@ -48,6 +48,7 @@ static long ask(const char *url_path, const char *user, const char *body,
     snprintf(url, sizeof(url), "http://orderd%s", url_path);
     snprintf(name, sizeof(name), "X-Speedy-User: %s", user);
     list = curl_slist_append(list, name);
+    list = curl_slist_append(list, "X-Speedy-Role: USER");
     list = curl_slist_append(list, "Expect:");
     if (extra != NULL) {
         list = curl_slist_append(list, extra);
