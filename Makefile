@@ -118,7 +118,8 @@ $(foreach t,$(patsubst t/unit/%_test.c,%,$(UNIT_SOURCES)),\
 	$(eval $(call unit,$(t))))
 
 # Tokens are checked by the library that nginx's module checks them by.
-$(B)/unit/speedyctl/token_test: UNIT_LIBS := -ljwt
+$(B)/unit/speedyctl/token_test $(B)/unit/common/jwt_test \
+	$(B)/unit/userd/sessions_test: UNIT_LIBS := -ljwt
 
 unit-build: $(UNIT_TESTS)
 unit: unit-build

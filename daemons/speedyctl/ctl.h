@@ -15,6 +15,7 @@
 #include "../common/db.h"
 #include "../common/json.h"
 #include "../common/redis.h"
+#include "../shop/act.h"
 #include "../shop/names.h"
 
 enum ctl_exit { CTL_DONE = 0, CTL_REFUSED = 1, CTL_USAGE = 2 };
@@ -43,6 +44,7 @@ extern const struct ctl_command ctl_commands[]; /* ended by a NULL name */
 struct ctl_settings {
     long token_max_ttl, expiry_grace;
     char *sql_directory, *issuer, *audience;
+    char *token_alg, *token_kid, *token_key;
 };
 extern struct ctl_settings ctl_settings;
 extern const struct speedy_setting ctl_settings_table[];
@@ -105,13 +107,15 @@ void ctl_close(struct ctl *c);
 int64_t ctl_db_now(struct ctl *c);
 /* Message for a status of db.h; returns CTL_REFUSED. */
 int ctl_db_failed(const struct ctl *c, int status);
-/* A DATETIME(3) column as Unix milliseconds, and back. */
-#define CTL_MS(column)                                                         \
-    "TIMESTAMPDIFF(MICROSECOND,'1970-01-01'," column ") DIV 1000"
-#define CTL_DATETIME "TIMESTAMPADD(MICROSECOND, ? * 1000, '1970-01-01')"
+#define CTL_MS(column) SPEEDY_MS(column)
 /* Integer, or bytes that are decimal digits (SUM, Redis). */
 int64_t ctl_int(const struct speedy_db_value *v);
 
+/*
+ * Fills in who acts and why (--actor, --reason) and opens MySQL. 0, or an
+ * exit code after a message. a->detail is the caller's to free, either way.
+ */
+int ctl_act_begin(struct ctl *c, struct speedy_act *a);
 /*
  * An act of the operator: work() and one audit_log row in one transaction,
  * repeated when the database says so. work returns 0, an enum
@@ -136,6 +140,7 @@ int ctl_sale_show(struct ctl *c);
 int ctl_sale_move(struct ctl *c); /* pause, resume, close */
 int ctl_sale_postpone(struct ctl *c);
 int ctl_sale_extend(struct ctl *c);
+int ctl_sale_notice(struct ctl *c);
 int ctl_sale_stop_all(struct ctl *c);
 int ctl_sale_stock(struct ctl *c);
 int ctl_sale_release(struct ctl *c);
@@ -147,6 +152,12 @@ int ctl_dead_letter_list(struct ctl *c);
 int ctl_dead_letter_show(struct ctl *c);
 int ctl_dead_letter_retry(struct ctl *c);
 int ctl_dead_letter_dismiss(struct ctl *c);
+int ctl_staff_add(struct ctl *c);
+int ctl_staff_list(struct ctl *c);
+int ctl_staff_end(struct ctl *c);
+int ctl_staff_reset(struct ctl *c);
+int ctl_keys_status(struct ctl *c);
+int ctl_keys_rotate(struct ctl *c);
 int ctl_migrate(struct ctl *c);
 int ctl_audit(struct ctl *c);
 int ctl_doctor(struct ctl *c);

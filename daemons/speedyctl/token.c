@@ -1,7 +1,6 @@
 /*
- * `token`: signed access tokens. The header is written here byte by byte,
- * because gateways accept only headers that are byte-equal to one that our
- * issuer writes; a library may order its members as it likes.
+ * `token`: signed access tokens, by the same key as userd's, for sessions
+ * that no table knows.
  */
 #include "ctl.h"
 
@@ -11,39 +10,10 @@
 
 #include "../common/conf.h"
 #include "../common/crypto.h"
+#include "../common/jwt.h"
 #include "../common/loop.h"
-#include "token.h"
 
-#define TOKEN_HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"k1\"}"
-#define TOKEN_KEY_MIN 32
-#define TOKEN_KEY_MAX 4096
 #define TOKEN_USERS_MAX 10000000
-
-void token_make(const struct token_issuer *by, const char *user,
-                const char *role, int64_t iat, struct speedy_buf *out)
-{
-    unsigned char noise[32], mac[32];
-    char sid[33], jti[33], part[1024], claims[512];
-    int len;
-
-    speedy_random(noise, sizeof(noise));
-    speedy_hex(noise, 16, sid);
-    speedy_hex(noise + 16, 16, jti);
-    len = snprintf(claims, sizeof(claims),
-                   "{\"iss\":\"%s\",\"aud\":\"%s\",\"sub\":\"%s\","
-                   "\"sid\":\"%s\",\"role\":\"%s\",\"typ\":\"access\","
-                   "\"iat\":%lld,\"exp\":%lld,\"jti\":\"%s\"}",
-                   by->issuer, by->audience, user, sid, role, (long long)iat,
-                   (long long)(iat + by->ttl), jti);
-    out->len = 0;
-    speedy_buf_add(out, part,
-                   speedy_base64url(TOKEN_HEADER, strlen(TOKEN_HEADER), part));
-    speedy_buf_add(out, ".", 1);
-    speedy_buf_add(out, part, speedy_base64url(claims, (size_t)len, part));
-    speedy_hmac_sha256(by->key, by->key_len, out->data, out->len, mac);
-    speedy_buf_add(out, ".", 1);
-    speedy_buf_add(out, part, speedy_base64url(mac, sizeof(mac), part));
-}
 
 /* `1-10000` or `7`. */
 static int parse_range(const char *text, int64_t *first, int64_t *last)
@@ -63,13 +33,13 @@ static int parse_range(const char *text, int64_t *first, int64_t *last)
     return *last - *first < TOKEN_USERS_MAX ? 0 : -1;
 }
 
-static int print_tokens(const struct ctl *c, const struct token_issuer *by,
-                        const char *role, const char *user, const char *prefix,
-                        int64_t first, int64_t last)
+static int print_tokens(const struct ctl *c, const struct speedy_jwt_key *key,
+                        struct speedy_jwt_claims *claims, const char *user,
+                        const char *prefix, int64_t first, int64_t last)
 {
     struct speedy_buf token = {0};
-    int64_t iat = speedy_now_real() / 1000;
-    char name[SPEEDY_ID_MAX + 32];
+    char name[SPEEDY_ID_MAX + 32], sid[33];
+    unsigned char noise[16];
     bool many = user == NULL;
 
     for (int64_t i = first; i <= last; i++) {
@@ -77,11 +47,16 @@ static int print_tokens(const struct ctl *c, const struct token_issuer *by,
             snprintf(name, sizeof(name), "%s%lld", prefix, (long long)i);
         else
             snprintf(name, sizeof(name), "%s", user);
-        token_make(by, name, role, iat, &token);
+        speedy_random(noise, sizeof(noise));
+        speedy_hex(noise, sizeof(noise), sid);
+        claims->subject = name;
+        claims->sid = sid;
+        token.len = 0;
+        speedy_jwt_sign(key, claims, &token);
         if (c->json)
             printf("{\"user\":\"%s\",\"role\":\"%s\",\"token\":\"%s\","
                    "\"expires_in\":%lld}\n",
-                   name, role, token.data, (long long)by->ttl);
+                   name, claims->role, token.data, (long long)claims->ttl);
         else
             printf("%s\n", token.data);
     }
@@ -101,8 +76,10 @@ int ctl_token(struct ctl *c)
     const char *user = ctl_option(c, "user"), *users = ctl_option(c, "users");
     const char *prefix = ctl_option(c, "prefix"), *role;
     int64_t first = 0, last = 0, ttl;
-    struct token_issuer by = {0};
-    char path[512], *key;
+    const struct speedy_jwt_signer by = {
+        ctl_settings.token_alg, ctl_settings.token_kid, ctl_settings.token_key};
+    struct speedy_jwt_claims claims = {0};
+    struct speedy_jwt_key *key;
     int code;
 
     if ((user == NULL) == (users == NULL))
@@ -132,21 +109,16 @@ int ctl_token(struct ctl *c)
     if (!word_plain(ctl_settings.issuer) || !word_plain(ctl_settings.audience))
         return ctl_refuse(c, "[speedyctl] token_issuer and token_audience: at "
                              "most 64 characters, no quotes");
-    snprintf(path, sizeof(path), "%s/jwt-current",
-             speedy_conf.secrets_directory);
-    key = speedy_secret_read(path, TOKEN_KEY_MAX, &by.key_len);
+    key = speedy_jwt_key_load(&by);
     if (key == NULL)
-        return ctl_refuse(c, "cannot read the signing key %s", path);
-    if (by.key_len < TOKEN_KEY_MIN) {
-        speedy_secret_free(key);
-        return ctl_refuse(c, "%s: %zu bytes; a key has %d or more", path,
-                          by.key_len, TOKEN_KEY_MIN);
-    }
-    by.key = key;
-    by.issuer = ctl_settings.issuer;
-    by.audience = ctl_settings.audience;
-    by.ttl = ttl / 1000;
-    code = print_tokens(c, &by, role, user, prefix ? prefix : "", first, last);
-    speedy_secret_free(key);
+        return ctl_refuse(c, "no key to sign tokens with");
+    claims.issuer = ctl_settings.issuer;
+    claims.audience = ctl_settings.audience;
+    claims.role = role;
+    claims.iat = speedy_now_real() / 1000;
+    claims.ttl = ttl / 1000;
+    code =
+        print_tokens(c, key, &claims, user, prefix ? prefix : "", first, last);
+    speedy_jwt_key_free(key);
     return code;
 }

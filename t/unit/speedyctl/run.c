@@ -15,12 +15,16 @@ char run_out[65536];
 void run_settings(void)
 {
     static char issuer[] = "speedy", audience[] = "speedy",
-                topic[] = "speedy.orders";
+                topic[] = "speedy.orders", alg[] = "HS256", kid[] = "k1",
+                key[] = "jwt-current";
 
     ctl_settings.token_max_ttl = 900000;
     ctl_settings.expiry_grace = 3000;
     ctl_settings.issuer = issuer;
     ctl_settings.audience = audience;
+    ctl_settings.token_alg = alg;
+    ctl_settings.token_kid = kid;
+    ctl_settings.token_key = key;
     speedy_conf.kafka_orders_topic = topic;
     if (speedy_conf.mysql_timeout == 0)
         speedy_conf.mysql_timeout = 5000;
