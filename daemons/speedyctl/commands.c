@@ -43,6 +43,17 @@ static const struct ctl_option letters_options[] = {
     {"all", NULL, "resolved ones too"},
     {"limit", "N", "at most so many (default 50)"},
     {NULL, NULL, NULL}};
+static const struct ctl_option staff_options[] = {
+    {"login", "NAME", "a letter, then letters, digits and . _ -"},
+    {"role", "ROLE", "VIEWER, CS, OPERATOR or OWNER"},
+    {"password-file", "FILE", "0400; without it a random one is printed"},
+    {NULL, NULL, NULL}};
+static const struct ctl_option reset_options[] = {
+    {"password-file", "FILE", "0400; without it a random one is printed"},
+    {NULL, NULL, NULL}};
+static const struct ctl_option rotate_options[] = {
+    {"to", "ID", "the key that [keys] master names (default)"},
+    {NULL, NULL, NULL}};
 static const struct ctl_option migrate_options[] = {
     {"sql", "DIR", "where NNN_what.sql stand"},
     {"dry-run", NULL, "say what would run"},
@@ -95,6 +106,17 @@ const struct ctl_command ctl_commands[] = {
      ctl_dead_letter_retry},
     {"dead-letter dismiss", "ID", 1, 1, NULL,
      "marks it as resolved; needs --reason", ctl_dead_letter_dismiss},
+    {"staff add", "", 0, 0, staff_options,
+     "an operator; prints what is needed to log in, once", ctl_staff_add},
+    {"staff list", "", 0, 0, NULL, "all operators", ctl_staff_list},
+    {"staff end", "LOGIN", 1, 1, NULL, "ends an operator and every session",
+     ctl_staff_end},
+    {"staff reset", "LOGIN", 1, 1, reset_options,
+     "new password and authenticator, ends every session", ctl_staff_reset},
+    {"keys status", "", 0, 0, NULL, "which master key wraps how many rows",
+     ctl_keys_status},
+    {"keys rotate", "", 0, 0, rotate_options,
+     "wraps every data key with the current master key", ctl_keys_rotate},
     {"migrate", "", 0, 0, migrate_options, "brings the schema forward",
      ctl_migrate},
     {"audit", "[FILE …]", 0, CTL_ARGS_MAX, audit_options,

@@ -1,0 +1,28 @@
+/*
+ * Which master key wraps the data keys of which table.
+ */
+#ifndef SPEEDYCTL_KEYS_H
+#define SPEEDYCTL_KEYS_H
+
+#include "../common/seal.h"
+#include "ctl.h"
+
+#define KEYS_MAX 64
+#define KEYS_TABLES 3 /* users, verifications, staff */
+
+/* The first entry is the current key of speedy.conf, with rows or without. */
+struct keys_use {
+    size_t count;
+    struct {
+        char id[SPEEDY_MASTER_ID];
+        int64_t rows[KEYS_TABLES], total;
+    } key[KEYS_MAX];
+    size_t table; /* while it is read */
+};
+
+/* 0, or enum speedy_db_status. */
+int keys_use_read(struct ctl *c, struct keys_use *u);
+/* Its file's path; whether there is such a file. */
+bool keys_file(const char *id, char *path, size_t size);
+
+#endif
