@@ -114,7 +114,8 @@ static void weak_or_open_keys(void **state)
     servers_file("jwt-current", KEY, 0444);
     assert_int_equal(run("token", "--user", "a", NULL), CTL_REFUSED);
     servers_file("jwt-current", KEY, 0400);
-    assert_non_null(strstr(capture_stop(), "a key of HS256 has 32 bytes or more"));
+    assert_non_null(
+        strstr(capture_stop(), "a key of HS256 has 32 bytes or more"));
 }
 
 int main(void)
