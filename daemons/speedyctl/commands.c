@@ -14,6 +14,16 @@ static const struct ctl_option product_options[] = {
     {"id", "ID", "1-40 of [A-Za-z0-9_-]"},
     {"name", "NAME", "what shoppers read"},
     {"price", "WON", "whole won"},
+    {"description", "TEXT", "what else they read"},
+    {"category", "ID", "1-40 of [A-Za-z0-9_-]"},
+    {NULL, NULL, NULL}};
+static const struct ctl_option change_options[] = {
+    {"name", "NAME", "what shoppers read"},
+    {"price", "WON", "of sales made after this"},
+    {"description", "TEXT", "what else they read"},
+    {"category", "ID", "1-40 of [A-Za-z0-9_-], or \"\""},
+    {"hide", NULL, "from lists and searches"},
+    {"show", NULL, "again"},
     {NULL, NULL, NULL}};
 static const struct ctl_option create_options[] = {
     {"id", "ID", "1-40 of [A-Za-z0-9_-]"},
@@ -72,6 +82,8 @@ const struct ctl_command ctl_commands[] = {
     {"token", "", 0, 0, token_options, "signed access tokens", ctl_token},
     {"product add", "", 0, 0, product_options, "adds a product",
      ctl_product_add},
+    {"product change", "ID", 1, 1, change_options, "changes a product",
+     ctl_product_change},
     {"product list", "", 0, 0, NULL, "all products", ctl_product_list},
     {"product show", "ID", 1, 1, NULL, "one product", ctl_product_show},
     {"sale create", "", 0, 0, create_options, "creates a sale and opens it",
@@ -87,6 +99,8 @@ const struct ctl_command ctl_commands[] = {
      ctl_sale_postpone},
     {"sale extend", "SALE TIME", 2, 2, NULL, "a later closing time",
      ctl_sale_extend},
+    {"sale notice", "SALE TEXT", 2, 2, NULL,
+     "a text for all who look at it; \"\" takes it away", ctl_sale_notice},
     {"sale stop-all", "", 0, 0, NULL, "pauses every active sale",
      ctl_sale_stop_all},
     {"sale stock", "SALE [VARIANT] +N|-N", 2, 3, wait_options,

@@ -132,6 +132,7 @@ void ctl_print(struct speedy_buf *b);
 /* The commands, a file each or a few. */
 int ctl_token(struct ctl *c);
 int ctl_product_add(struct ctl *c);
+int ctl_product_change(struct ctl *c);
 int ctl_product_list(struct ctl *c);
 int ctl_product_show(struct ctl *c);
 int ctl_sale_create(struct ctl *c);

@@ -1,54 +1,92 @@
 /*
  * `product`: what is shown. A product's price is what a sale of it asks.
  */
+#include "../shop/product.h"
+#include "../shop/sale.h"
+#include "../shop/text.h"
 #include "ctl.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define PRICE_MAX 1000000000
-
-struct product {
-    const char *id, *name;
-    int64_t price;
-};
-
-static int insert(struct ctl *c, void *data)
+/* Options that add and change share. 0, or an exit code after a message. */
+static int parse(struct ctl *c, struct speedy_product *p)
 {
-    const struct product *p = data;
-    int n;
+    const char *price = ctl_option(c, "price");
 
-    n = speedy_db_exec(
-        c->db,
-        "INSERT INTO products (id, name, price) VALUES (?, ?, "
-        "?)",
-        DB_ARGS(DB_TEXT(p->id), DB_TEXT(p->name), DB_INT(p->price)), NULL);
-    speedy_buf_printf(&c->detail, "\"price\":%lld", (long long)p->price);
-    if (n != SPEEDY_DB_DUPLICATE)
-        return n;
-    ctl_refuse(c, "product %s exists already: see product show %s", p->id,
-               p->id);
-    return 1;
+    p->name = ctl_option(c, "name");
+    p->description = ctl_option(c, "description");
+    p->category = ctl_option(c, "category");
+    p->image_count = -1;
+    if (p->name != NULL && !speedy_text_valid(p->name, 1, SPEEDY_NAME_MAX, 0))
+        return ctl_usage(c, "--name: 1-%d characters of text", SPEEDY_NAME_MAX);
+    if (p->description != NULL &&
+        !speedy_text_valid(p->description, 0, SPEEDY_DESCRIPTION_MAX, 1))
+        return ctl_usage(c, "--description: at most %d characters of text",
+                         SPEEDY_DESCRIPTION_MAX);
+    if (p->category != NULL && *p->category != '\0' && !ctl_id(p->category))
+        return ctl_usage(c, "--category: 1-40 of [A-Za-z0-9_-]");
+    if (price != NULL && ctl_number(price, 1, SPEEDY_PRICE_MAX, &p->price) != 0)
+        return ctl_usage(c, "--price: whole won from 1 to %d",
+                         SPEEDY_PRICE_MAX);
+    return 0;
+}
+
+static int told(struct ctl *c, int n, const struct speedy_product *p,
+                const char *what)
+{
+    if (n == SPEEDY_ACT_EXISTS)
+        return ctl_refuse(c, "product %s exists already: see product show %s",
+                          p->id, p->id);
+    if (n == SPEEDY_ACT_UNKNOWN)
+        return ctl_refuse(c, "there is no product %s: see product list", p->id);
+    if (n != 0)
+        return ctl_db_failed(c, n);
+    if (c->json)
+        printf("{\"id\":\"%s\",\"version\":%lld}\n", p->id,
+               (long long)p->version);
+    else
+        printf("product %s %s\n", p->id, what);
+    return CTL_DONE;
 }
 
 int ctl_product_add(struct ctl *c)
 {
-    struct product p = {ctl_option(c, "id"), ctl_option(c, "name"), 0};
-    const char *price = ctl_option(c, "price");
+    struct speedy_product p = {.id = ctl_option(c, "id")};
+    struct speedy_act a;
     int code;
 
     if (p.id == NULL || !ctl_id(p.id))
         return ctl_usage(c, "--id: an id has 1-40 of [A-Za-z0-9_-]");
-    if (p.name == NULL || *p.name == '\0' || strlen(p.name) > 200)
-        return ctl_usage(c, "--name: 1-200 bytes of text");
-    if (price == NULL || ctl_number(price, 1, PRICE_MAX, &p.price) != 0)
-        return ctl_usage(c, "--price: whole won from 1 to %d", PRICE_MAX);
-    code = ctl_act(c, "product.add", p.id, insert, &p);
-    if (code == CTL_DONE && c->json)
-        printf("{\"id\":\"%s\",\"price\":%lld,\"currency\":\"KRW\"}\n", p.id,
-               (long long)p.price);
-    else if (code == CTL_DONE)
-        printf("product %s added: %lld won\n", p.id, (long long)p.price);
+    code = parse(c, &p);
+    if (code == 0 && (p.name == NULL || p.price == 0))
+        code = ctl_usage(c, "--name and --price are needed");
+    if (code != 0)
+        return code;
+    code = ctl_act_begin(c, &a);
+    if (code == 0)
+        code = told(c, speedy_product_add(&a, &p), &p, "added");
+    speedy_buf_free(&a.detail);
+    return code;
+}
+
+int ctl_product_change(struct ctl *c)
+{
+    struct speedy_product p = {.id = c->args[0]};
+    bool hidden = ctl_option(c, "hide") != NULL;
+    bool shown = ctl_option(c, "show") != NULL;
+    struct speedy_act a;
+    int code = parse(c, &p);
+
+    if (code == 0 && hidden && shown)
+        code = ctl_usage(c, "--hide or --show, not both");
+    if (code != 0)
+        return code;
+    p.state = hidden ? "HIDDEN" : shown ? "SHOWN" : NULL;
+    code = ctl_act_begin(c, &a);
+    if (code == 0)
+        code = told(c, speedy_product_change(&a, &p), &p, "changed");
+    speedy_buf_free(&a.detail);
     return code;
 }
 

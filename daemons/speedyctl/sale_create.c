@@ -7,16 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define STOCK_MAX 100000000
-
-static int stock_item(const char *text, size_t len, struct sale *s)
+static int stock_item(const char *text, size_t len, struct speedy_sale *s)
 {
-    struct sale_variant *v = &s->variant[s->variant_count];
+    struct speedy_sale_variant *v = &s->variant[s->variant_count];
     const char *equals = memchr(text, '=', len);
     char number[16];
     size_t digits;
 
-    if (equals == NULL || s->variant_count == SALE_VARIANTS_MAX)
+    if (equals == NULL || s->variant_count == SPEEDY_VARIANTS_MAX)
         return -1;
     digits = len - (size_t)(equals + 1 - text);
     if (equals == text || equals - text > SPEEDY_ID_MAX || digits == 0 ||
@@ -24,7 +22,8 @@ static int stock_item(const char *text, size_t len, struct sale *s)
         return -1;
     snprintf(v->id, sizeof(v->id), "%.*s", (int)(equals - text), text);
     snprintf(number, sizeof(number), "%.*s", (int)digits, equals + 1);
-    if (!ctl_id(v->id) || ctl_number(number, 0, STOCK_MAX, &v->total) != 0)
+    if (!ctl_id(v->id) ||
+        ctl_number(number, 0, SPEEDY_STOCK_MAX, &v->total) != 0)
         return -1;
     for (int i = 0; i < s->variant_count; i++) {
         if (strcmp(s->variant[i].id, v->id) == 0)
@@ -34,13 +33,13 @@ static int stock_item(const char *text, size_t len, struct sale *s)
     return 0;
 }
 
-int sale_stock_parse(const char *text, struct sale *s)
+int sale_stock_parse(const char *text, struct speedy_sale *s)
 {
     s->variant_count = 0;
     if (strchr(text, '=') == NULL) {
         snprintf(s->variant[0].id, sizeof(s->variant[0].id), "default");
         s->variant_count = 1;
-        return ctl_number(text, 0, STOCK_MAX, &s->variant[0].total);
+        return ctl_number(text, 0, SPEEDY_STOCK_MAX, &s->variant[0].total);
     }
     for (;;) {
         size_t n = strcspn(text, ",");
@@ -53,7 +52,7 @@ int sale_stock_parse(const char *text, struct sale *s)
     }
 }
 
-static int parse(struct ctl *c, struct sale *s, int64_t *wait)
+static int parse(struct ctl *c, struct speedy_sale *s, int64_t *wait)
 {
     const char *id = ctl_option(c, "id"), *product = ctl_option(c, "product");
     const char *stock = ctl_option(c, "stock"), *word;
@@ -79,14 +78,18 @@ static int parse(struct ctl *c, struct sale *s, int64_t *wait)
                          "--closes-at %s: give RFC 3339 with offset "
                          "(2026-12-01T11:00:00+09:00)",
                          closes);
+    if (s->closes_at != 0 && s->closes_at <= s->opens_at)
+        return ctl_usage(c, "--closes-at must be later than --opens-at (%s)",
+                         ctl_time_text(s->opens_at));
     snprintf(s->id, sizeof(s->id), "%s", id);
     snprintf(s->product, sizeof(s->product), "%s", product);
-    code = ctl_option_number(c, "limit", 1, 1, 1000000, &s->limit);
+    code = ctl_option_number(c, "limit", 1, 1, SPEEDY_LIMIT_MAX, &s->limit);
     if (code == 0)
         code = ctl_option_duration(c, "hold", 600000, &s->hold_ms);
     if (code == 0)
         code = ctl_option_duration(c, "wait", 10000, wait);
-    if (code == 0 && (s->hold_ms < 1000 || s->hold_ms > 86400000))
+    if (code == 0 &&
+        (s->hold_ms < SPEEDY_HOLD_MIN_MS || s->hold_ms > SPEEDY_HOLD_MAX_MS))
         code = ctl_usage(c, "--hold: from 1s to 24h");
     if (code == 0)
         code = ctl_option_word(c, "restock", "immediate hold random", &word);
@@ -99,76 +102,22 @@ static int parse(struct ctl *c, struct sale *s, int64_t *wait)
     return code;
 }
 
-static int refused(struct ctl *c, const char *text, const char *id)
-{
-    ctl_refuse(c, text, id);
-    return 1;
-}
-
-static int insert_variants(struct ctl *c, const struct sale *s, int64_t price)
-{
-    int n = 0;
-
-    for (int i = 0; i < s->variant_count && n == 0; i++)
-        n = speedy_db_exec(c->db,
-                           "INSERT INTO sale_variants (sale_id, variant, "
-                           "price, total, epoch) VALUES (?, ?, ?, ?, 1)",
-                           DB_ARGS(DB_TEXT(s->id), DB_TEXT(s->variant[i].id),
-                                   DB_INT(price), DB_INT(s->variant[i].total)),
-                           NULL);
-    return n;
-}
-
-static int insert(struct ctl *c, void *data)
-{
-    const struct sale *s = data;
-    int64_t price = 0;
-    int n;
-
-    n = speedy_db_number(c->db, "SELECT price FROM products WHERE id = ?",
-                         DB_ARGS(DB_TEXT(s->product)), &price);
-    if (n == 0) {
-        ctl_refuse(c,
-                   "there is no product %s: speedyctl product add --id %s "
-                   "--name NAME --price WON",
-                   s->product, s->product);
-        return 1;
-    }
-    if (n < 0)
-        return n;
-    n = speedy_db_exec(
-        c->db,
-        /* clang-format off */
-        "INSERT INTO sales (id, product_id, opens_at, closes_at, "
-        "per_user_limit, hold_ms, restock, shipping) VALUES (?, ?, "
-        CTL_DATETIME ", " CTL_DATETIME ", ?, ?, ?, ?)",
-        /* clang-format on */
-        DB_ARGS(DB_TEXT(s->id), DB_TEXT(s->product), DB_INT(s->opens_at),
-                s->closes_at ? DB_INT(s->closes_at) : DB_NULL, DB_INT(s->limit),
-                DB_INT(s->hold_ms), DB_TEXT(s->restock), DB_TEXT(s->shipping)),
-        NULL);
-    if (n == SPEEDY_DB_DUPLICATE)
-        return refused(c, "sale %s exists already; an id is never used again",
-                       s->id);
-    if (n == 0)
-        n = insert_variants(c, s, price);
-    speedy_buf_printf(&c->detail,
-                      "\"product\":\"%s\",\"price\":%lld,\"variants\":%d",
-                      s->product, (long long)price, s->variant_count);
-    return n;
-}
-
-static int told(struct ctl *c, const struct sale *s, int64_t wait)
+static int told(struct ctl *c, const struct speedy_sale *s, int64_t wait,
+                bool opened_now)
 {
     const char *gate = sale_gate_word(s);
 
     if (c->json)
-        printf("{\"id\":\"%s\",\"state\":\"%s\",\"gate\":\"%s\"}\n", s->id,
-               sale_word(s), s->gate ? "up" : "fenced");
+        printf("{\"id\":\"%s\",\"state\":\"%s\",\"gate\":\"%s\","
+               "\"opened_now\":%s}\n",
+               s->id, speedy_sale_word(s), s->gate ? "up" : "fenced",
+               opened_now ? "true" : "false");
     else if (s->gate)
-        printf("sale %s is %s: its gate stands\n", s->id, sale_word(s));
+        printf("sale %s is %s: its gate stands\n", s->id, speedy_sale_word(s));
     else
         printf("sale %s is created\n", s->id);
+    if (!c->json && opened_now)
+        printf("its opening time had passed: it opened now\n");
     if (s->gate || wait == 0)
         return CTL_DONE;
     return ctl_refuse(c,
@@ -179,27 +128,27 @@ static int told(struct ctl *c, const struct sale *s, int64_t wait)
 
 int ctl_sale_create(struct ctl *c)
 {
-    static struct sale s;
-    int64_t wait = 0;
+    static struct speedy_sale s;
+    struct speedy_act a;
+    bool opened_now = false;
+    int64_t wait = 0, opens_at;
     int code;
 
     memset(&s, 0, sizeof(s));
     code = parse(c, &s, &wait);
     if (code != 0)
         return code;
-    if (s.opens_at < 0)
-        s.opens_at = ctl_db_now(c);
-    if (s.opens_at < 0)
-        return CTL_REFUSED;
-    if (s.closes_at != 0 && s.closes_at <= s.opens_at)
-        return ctl_usage(c, "--closes-at must be later than --opens-at (%s)",
-                         ctl_time_text(s.opens_at));
-    code = ctl_act(c, "sale.create", s.id, insert, &s);
+    opens_at = s.opens_at;
+    code = ctl_act_begin(c, &a);
+    if (code == 0)
+        code =
+            sale_act_told(c, speedy_sale_create(&a, &s, &opened_now), s.id, &s);
+    speedy_buf_free(&a.detail);
     if (code == 0)
         code = sale_read(c, ctl_option(c, "id"), &s);
     if (code != 0)
         return code;
     if (wait > 0)
         sale_wait_gate(c, &s, wait);
-    return told(c, &s, wait);
+    return told(c, &s, wait, opened_now && opens_at > 0);
 }

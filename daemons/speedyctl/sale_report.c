@@ -62,7 +62,7 @@ static int read_report(struct report *r, const char *sale)
     return n < 0 ? n : 0;
 }
 
-static void print_json(const struct sale *s, const struct report *r,
+static void print_json(const struct speedy_sale *s, const struct report *r,
                        const int64_t sum[5])
 {
     struct speedy_buf b = {0};
@@ -70,8 +70,8 @@ static void print_json(const struct sale *s, const struct report *r,
     speedy_buf_printf(&b,
                       "{\"sale\":\"%s\",\"state\":\"%s\",\"offered\":%lld,"
                       "\"held\":%lld,\"sold\":%lld,\"withheld\":%lld,",
-                      s->id, sale_word(s), (long long)sum[0], (long long)sum[1],
-                      (long long)sum[2], (long long)sum[3]);
+                      s->id, speedy_sale_word(s), (long long)sum[0],
+                      (long long)sum[1], (long long)sum[2], (long long)sum[3]);
     if (sum[4] >= 0)
         speedy_buf_printf(&b, "\"left\":%lld,", (long long)sum[4]);
     else
@@ -90,12 +90,12 @@ static void print_json(const struct sale *s, const struct report *r,
     ctl_print(&b);
 }
 
-static void print_text(const struct sale *s, const struct report *r,
+static void print_text(const struct speedy_sale *s, const struct report *r,
                        const int64_t sum[5])
 {
     printf("sale %s: %s\noffered    %lld units\nheld       %lld\nsold       "
            "%lld\nwithheld   %lld\n",
-           s->id, sale_word(s), (long long)sum[0], (long long)sum[1],
+           s->id, speedy_sale_word(s), (long long)sum[0], (long long)sum[1],
            (long long)sum[2], (long long)sum[3]);
     if (sum[4] >= 0)
         printf("left       %lld\n", (long long)sum[4]);
@@ -111,7 +111,7 @@ static void print_text(const struct sale *s, const struct report *r,
 
 int ctl_sale_report(struct ctl *c)
 {
-    static struct sale s;
+    static struct speedy_sale s;
     struct report r = {.c = c};
     int64_t sum[5] = {0}; /* total, held, sold, withheld, left */
     int code = sale_read(c, c->args[0], &s), n;

@@ -47,12 +47,13 @@ static void print_json(void)
         speedy_buf_printf(&b, ",\"units\":\"%s\"}", units_text(m));
     }
     speedy_buf_printf(&b, "],\"sales\":[");
-    for (size_t i = 0; i < sale_move_count; i++)
+    for (size_t i = 0; i < speedy_sale_move_count; i++)
         speedy_buf_printf(&b,
                           "%s{\"from\":\"%s\",\"to\":\"%s\",\"who\":\"%s\","
                           "\"act\":\"%s\"}",
-                          i ? "," : "", sale_moves[i].from, sale_moves[i].to,
-                          sale_moves[i].who, sale_moves[i].act);
+                          i ? "," : "", speedy_sale_moves[i].from,
+                          speedy_sale_moves[i].to, speedy_sale_moves[i].who,
+                          speedy_sale_moves[i].act);
     speedy_buf_printf(&b, "]}");
     ctl_print(&b);
 }
@@ -79,10 +80,10 @@ int ctl_states(struct ctl *c)
     printf("\nSales:\n\n");
     if (markdown)
         printf("| from | to | who | act |\n|---|---|---|---|\n");
-    for (size_t i = 0; i < sale_move_count; i++)
+    for (size_t i = 0; i < speedy_sale_move_count; i++)
         printf(markdown ? "| %s | %s | %s | %s |\n"
                         : "%-16s  %-16s  %-24s  %s\n",
-               sale_moves[i].from, sale_moves[i].to, sale_moves[i].who,
-               sale_moves[i].act);
+               speedy_sale_moves[i].from, speedy_sale_moves[i].to,
+               speedy_sale_moves[i].who, speedy_sale_moves[i].act);
     return CTL_DONE;
 }

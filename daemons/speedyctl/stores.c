@@ -10,10 +10,7 @@
 #include <unistd.h>
 
 #include "../common/conf.h"
-#include "../common/crypto.h"
-#include "../common/loop.h"
-
-#define ACT_ATTEMPTS 8
+#include "../shop/text.h"
 
 struct speedy_db *ctl_db(struct ctl *c)
 {
@@ -111,85 +108,58 @@ static const char *actor(const struct ctl *c)
     return name;
 }
 
-/* One attempt. 0 done, 1 refused, < 0 a status. */
-static int act_once(struct ctl *c, const char *id, const char *act,
-                    const char *object, int (*work)(struct ctl *c, void *data),
-                    void *data)
+int ctl_act_begin(struct ctl *c, struct speedy_act *a)
 {
     const char *reason = ctl_option(c, "reason");
-    struct speedy_buf row = {0};
-    int n;
+    long length = speedy_text_length(reason ? reason : "");
 
-    c->detail.len = 0;
-    if (speedy_db_begin(c->db) != 0)
-        return SPEEDY_DB_RETRY;
-    n = work(c, data);
-    if (n == 0) {
-        speedy_buf_printf(&row, "{\"act_id\":\"%s\"%s%s}", id,
-                          c->detail.len ? "," : "",
-                          c->detail.len ? c->detail.data : "");
-        n = speedy_db_exec(
-            c->db,
-            "INSERT INTO audit_log (actor, act, object, reason,"
-            " detail) VALUES (?, ?, ?, ?, ?)",
-            DB_ARGS(DB_TEXT(actor(c)), DB_TEXT(act), DB_TEXT(object),
-                    DB_TEXT(reason ? reason : ""), DB_BYTES(row.data, row.len)),
-            NULL);
-        speedy_buf_free(&row);
-    }
-    if (n == 0)
-        return speedy_db_commit(c->db);
-    speedy_db_rollback(c->db);
-    return n;
+    memset(a, 0, sizeof(*a));
+    if (strlen(actor(c)) > SPEEDY_ACTOR_MAX || length < 0 ||
+        length > SPEEDY_REASON_MAX)
+        return ctl_usage(c,
+                         "--actor has %d bytes, --reason %d characters at the "
+                         "most",
+                         SPEEDY_ACTOR_MAX, SPEEDY_REASON_MAX);
+    if (ctl_db(c) == NULL)
+        return CTL_REFUSED;
+    a->db = c->db;
+    a->actor = actor(c);
+    a->reason = reason ? reason : "";
+    return 0;
 }
 
-/* Whether an attempt whose COMMIT was not answered was committed after all. */
-static int act_committed(struct ctl *c, const char *id, const char *object)
-{
-    int64_t n = 0;
-    int status;
+struct ctl_work {
+    struct ctl *c;
+    int (*work)(struct ctl *c, void *data);
+    void *data;
+};
 
-    status = speedy_db_number(
-        c->db,
-        "SELECT COUNT(*) FROM audit_log WHERE object = ? AND detail LIKE "
-        "CONCAT('{\"act_id\":\"', ?, '\"%')",
-        DB_ARGS(DB_TEXT(object), DB_TEXT(id)), &n);
-    return status < 0 ? status : n > 0;
+static int act_work(struct speedy_act *a, void *data)
+{
+    struct ctl_work *w = data;
+    int n;
+
+    w->c->detail.len = 0;
+    n = w->work(w->c, w->data);
+    if (n == 0 && w->c->detail.len > 0)
+        speedy_buf_add(&a->detail, w->c->detail.data, w->c->detail.len);
+    return n;
 }
 
 int ctl_act(struct ctl *c, const char *act, const char *object,
             int (*work)(struct ctl *c, void *data), void *data)
 {
-    unsigned char raw[16];
-    char id[37];
-    int n = SPEEDY_DB_RETRY;
+    struct ctl_work w = {c, work, data};
+    struct speedy_act a;
+    int n = ctl_act_begin(c, &a);
 
-    if (strlen(actor(c)) > 64 ||
-        (ctl_option(c, "reason") && strlen(ctl_option(c, "reason")) > 200))
-        return ctl_usage(c, "--actor has 64, --reason 200 bytes at the most");
-    speedy_uuid7(raw);
-    speedy_uuid_text(raw, id);
-    for (int i = 0; i < ACT_ATTEMPTS; i++) {
-        if (i > 0)
-            speedy_pause(speedy_jitter(50L << i));
-        if (ctl_db(c) == NULL)
-            continue;
-        if (i > 0) {
-            n = act_committed(c, id, object);
-            if (n == 1)
-                return CTL_DONE;
-            if (n < 0)
-                continue;
-        }
-        n = act_once(c, id, act, object, work, data);
-        if (n == 0)
-            return CTL_DONE;
-        if (n == 1)
-            return CTL_REFUSED;
-        if (n != SPEEDY_DB_RETRY)
-            break;
-    }
-    return ctl_db_failed(c, n);
+    if (n != 0)
+        return n;
+    n = speedy_act_run(&a, act, object, act_work, &w);
+    speedy_buf_free(&a.detail);
+    if (n < 0)
+        return ctl_db_failed(c, n);
+    return n == 0 ? CTL_DONE : CTL_REFUSED;
 }
 
 void ctl_print(struct speedy_buf *b)

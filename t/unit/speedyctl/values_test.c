@@ -66,7 +66,7 @@ static void numbers_and_times(void **state)
 
 static void stock(void **state)
 {
-    static struct sale s;
+    static struct speedy_sale s;
     static const char *const bad[] = {
         "",       "x",           "270=", "=5", "270=5,", "270=5,270=6",
         "270=-1", "270=5 280=6", "-5"};
@@ -150,11 +150,11 @@ static void wrong_usage(void **state)
 static void moves_of_a_sale(void **state)
 {
     (void)state;
-    assert_string_equal(sale_move_find("pause", "ACTIVE")->to, "PAUSED");
-    assert_string_equal(sale_move_find("close", "PAUSED")->to, "CLOSED");
-    assert_null(sale_move_find("pause", "PAUSED"));
-    assert_null(sale_move_find("resume", "CLOSED"));
-    assert_null(sale_move_find("close", "ARCHIVED"));
+    assert_string_equal(speedy_sale_move_find("pause", "ACTIVE")->to, "PAUSED");
+    assert_string_equal(speedy_sale_move_find("close", "PAUSED")->to, "CLOSED");
+    assert_null(speedy_sale_move_find("pause", "PAUSED"));
+    assert_null(speedy_sale_move_find("resume", "CLOSED"));
+    assert_null(speedy_sale_move_find("close", "ARCHIVED"));
 }
 
 int main(void)
