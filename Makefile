@@ -15,7 +15,7 @@ Q := $(if $(V),,@)
 CC ?= gcc
 NGX_SRC ?= /usr/share/nginx/src
 ROLES := $(patsubst daemons/%/main.c,%,$(wildcard daemons/*/main.c))
-LIBS := hiredis rdkafka libmariadb yajl libcurl libmicrohttpd libcrypto libargon2
+LIBS := hiredis rdkafka libmariadb yajl libcurl libmicrohttpd libcrypto libargon2 libidn2
 
 DEFS := $(if $(FAILPOINTS),-DSPEEDY_FAILPOINTS) $(addprefix -D,$(BUGS))
 comma := ,

@@ -11,6 +11,7 @@ PACKAGES_BUILD=(
     gcc libc6-dev make pkg-config nginx-dev libhiredis-dev librdkafka-dev
     libmariadb-dev libmariadb-dev-compat libyajl-dev libjwt-dev
     libcurl4-openssl-dev libmicrohttpd-dev libssl-dev libargon2-dev
+    libidn2-dev
 )
 # shellcheck disable=SC2034 # used in check.sh
 PACKAGES_TEST=(

@@ -3,29 +3,18 @@
  */
 #include "userd.h"
 
-#include <string.h>
-
 #define BUSY_SECONDS 2
 
 void userd_unavailable(struct speedy_request *r)
 {
-    speedy_problem(r, 503, "unavailable", "This cannot be answered now.");
-    speedy_buf_printf(&r->headers, "Retry-After: 1\n");
+    speedy_problem_retry(r, 503, "unavailable", "This cannot be answered now.",
+                         1);
 }
 
 void userd_busy(struct speedy_request *r)
 {
-    speedy_problem(r, 503, "busy", "Too many passwords at once.");
-    speedy_buf_printf(&r->headers, "Retry-After: %d\n", BUSY_SECONDS);
-}
-
-bool userd_by_user(struct speedy_request *r)
-{
-    if (strcmp(r->role, "USER") != 0) {
-        speedy_problem(r, 403, "forbidden", "This is for shoppers.");
-        return false;
-    }
-    return userd_no_query(r);
+    speedy_problem_retry(r, 503, "busy", "Too many passwords at once.",
+                         BUSY_SECONDS);
 }
 
 bool userd_no_query(struct speedy_request *r)

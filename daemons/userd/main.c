@@ -2,8 +2,8 @@
  * userd: who a shopper is. Any number may run: what must be serialised is so
  * by MySQL.
  *
- * Threads: the HTTP pool, the hasher's workers, and the duties; each has
- * connections of its own.
+ * Threads: one for each HTTP connection (they share a pool of connections to
+ * MySQL), the hasher's workers, and the duties with connections of their own.
  */
 #include "../common/loop.h"
 #include "../common/log.h"
@@ -11,6 +11,7 @@
 #include "../common/stores.h"
 #include "hasher.h"
 #include "routes.h"
+#include "text.h"
 #include "userd.h"
 
 #define GRACE_MS 15000 /* a password may wait and be hashed first */
@@ -36,7 +37,8 @@ static const char *not_ready(void)
 
 static int keys_load(void)
 {
-    if (speedy_seal_init() != 0 || userd_code_key_load() != 0)
+    if (userd_text_init() != 0 || speedy_seal_init() != 0 ||
+        userd_code_key_load() != 0)
         return -1;
     return userd_hasher_start();
 }
@@ -56,7 +58,9 @@ static int start(int instance)
         .routes = userd_routes,
         .not_ready = not_ready,
         .max_body = BODY_MOST,
-        .threads = (unsigned)userd_settings.http_threads,
+        /* a thread each: one that waits for its password's turn holds up
+         * nobody else's request */
+        .connections = (unsigned)userd_settings.http_connections,
     };
 
     return speedy_http_start(&http);
@@ -73,7 +77,7 @@ int main(int argc, char **argv)
     if (rc >= 0)
         return rc;
     if (keys_load() != 0 ||
-        speedy_stores_init("userd", (int)userd_settings.http_threads) != 0)
+        speedy_stores_init("userd", (int)userd_settings.mysql_connections) != 0)
         return 1;
     if (start(options.instance) != 0)
         return 1;

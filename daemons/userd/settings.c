@@ -13,8 +13,10 @@ struct userd_settings userd_settings;
 const struct speedy_setting userd_settings_table[] = {
     {"userd", "shop_url", SPEEDY_CONF_TEXT, &userd_settings.shop_url,
      "http://127.0.0.1:8080", 0, 0},
-    {"userd", "http_threads", SPEEDY_CONF_INT, &userd_settings.http_threads,
-     "16", 2, 256},
+    {"userd", "http_connections", SPEEDY_CONF_INT,
+     &userd_settings.http_connections, "256", 8, 4096},
+    {"userd", "mysql_connections", SPEEDY_CONF_INT,
+     &userd_settings.mysql_connections, "8", 1, 256},
     {"userd", "code_life", SPEEDY_CONF_MSEC, &userd_settings.code_life, "10m",
      1000, 60 * MINUTE},
     {"userd", "code_tries", SPEEDY_CONF_INT, &userd_settings.code_tries, "5", 1,

@@ -15,7 +15,7 @@
 
 struct userd_settings {
     char *shop_url;
-    long http_threads;
+    long http_connections, mysql_connections;
     long code_life, code_tries;
     long code_pause, codes_an_hour;
     long proof_life, verification_life;
@@ -32,11 +32,6 @@ void userd_code_key_wipe(void);
 void userd_unavailable(struct speedy_request *r);
 void userd_busy(struct speedy_request *r);
 
-/*
- * What a shopper asks about himself: true when the caller is a shopper and
- * sent no query; else it was answered 403 or 400.
- */
-bool userd_by_user(struct speedy_request *r);
 /* True without a query; else answered 400 `unknown_parameter`. */
 bool userd_no_query(struct speedy_request *r);
 /* The answer holds personal data or a token: nobody may keep it. */
