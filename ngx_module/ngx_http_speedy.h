@@ -4,7 +4,8 @@
  * is called back from another thread.
  *
  *   conf      directives → configuration, read-only once workers run
- *   auth      access phase: token → user and role, or 401 / 403
+ *   auth      access phase: token → user, role, session, or 401 / 403
+ *   jwt       the token itself;  jwk  its public keys;  sessions  ended ones
  *   purchase  content handler: checks, zone, then a job
  *   job       reserve → produce → ack, apart from the request
  *   reserve, ack   what a job asks of Redis
@@ -22,6 +23,8 @@
 
 #include <names.h>
 
+#include "ngx_http_speedy_codes.h"
+
 
 #define NGX_HTTP_SPEEDY_ORDER_LEN      16
 #define NGX_HTTP_SPEEDY_UUID_LEN       36
@@ -37,107 +40,6 @@ typedef struct {
     u_char                      data[SPEEDY_ID_MAX];
     u_char                      len;
 } ngx_http_speedy_id_t;
-
-
-/*
- * Every problem answer: NAME, status, code, title. `accepted` and `replayed`
- * are counted with them but are no problems.
- */
-
-#define NGX_HTTP_SPEEDY_CODES(X)                                              \
-    X(ACCEPTED, 202, "accepted", "Accepted")                                  \
-    X(REPLAYED, 202, "replayed", "Accepted before")                           \
-    X(INVALID_JSON, 400, "invalid_json", "The body is not valid JSON")        \
-    X(INVALID_QUANTITY, 400, "invalid_quantity",                              \
-      "The quantity must be a whole number from 1 to the limit of the sale")  \
-    X(INVALID_VARIANT, 400, "invalid_variant",                                \
-      "The variant must be an id")                                            \
-    X(UNKNOWN_FIELD, 400, "unknown_field", "The body has an unknown member")  \
-    X(DUPLICATE_FIELD, 400, "duplicate_field",                                \
-      "The body has a member twice")                                          \
-    X(KEY_MISSING, 400, "idempotency_key_missing",                            \
-      "The header Idempotency-Key is required")                               \
-    X(KEY_INVALID, 400, "idempotency_key_invalid",                            \
-      "Idempotency-Key must be 1 to 255 printable ASCII characters, once")    \
-    X(TOKEN_MISSING, 401, "token_missing", "An access token is required")     \
-    X(TOKEN_INVALID, 401, "token_invalid", "The access token is not valid")   \
-    X(TOKEN_EXPIRED, 401, "token_expired", "The access token has expired")    \
-    X(ROLE_REQUIRED, 403, "role_required",                                    \
-      "This needs another role than the token's")                             \
-    X(SALE_NOT_FOUND, 404, "sale_not_found", "There is no such sale")         \
-    X(VARIANT_NOT_FOUND, 404, "variant_not_found",                            \
-      "The sale has no such variant")                                         \
-    X(METHOD_NOT_ALLOWED, 405, "method_not_allowed",                          \
-      "The method is not allowed here")                                       \
-    X(SALE_NOT_OPEN, 409, "sale_not_open", "The sale has not opened yet")     \
-    X(SALE_CLOSED, 409, "sale_closed", "The sale is closed")                  \
-    X(SALE_PAUSED, 409, "sale_paused", "The sale is paused")                  \
-    X(SOLD_OUT, 409, "sold_out", "Fewer units are left than asked for")       \
-    X(LIMIT_REACHED, 409, "limit_reached",                                    \
-      "The limit of one person is reached")                                   \
-    X(ORDER_ENDED, 409, "order_ended", "The order of this key has ended")     \
-    X(LENGTH_REQUIRED, 411, "length_required", "A body is required")          \
-    X(TOO_LARGE, 413, "too_large", "The body is too large")                   \
-    X(UNSUPPORTED_MEDIA_TYPE, 415, "unsupported_media_type",                  \
-      "The body must be application/json")                                    \
-    X(KEY_REUSED, 422, "key_reused",                                          \
-      "The Idempotency-Key was used with another body")                       \
-    X(INTERNAL, 500, "internal_error", "Something went wrong on our side")    \
-    X(IN_DOUBT, 503, "in_doubt",                                              \
-      "The outcome is not known: retry with the same Idempotency-Key")        \
-    X(SALE_FENCED, 503, "sale_fenced",                                        \
-      "The sale is being restored: retry with the same Idempotency-Key")      \
-    X(UNAVAILABLE, 503, "unavailable",                                        \
-      "Not available: retry with the same Idempotency-Key")
-
-#define NGX_HTTP_SPEEDY_CODE_ENUM(name, status, code, title)                  \
-    NGX_HTTP_SPEEDY_##name,
-
-typedef enum {
-    NGX_HTTP_SPEEDY_CODES(NGX_HTTP_SPEEDY_CODE_ENUM)
-    NGX_HTTP_SPEEDY_NCODES,
-    NGX_HTTP_SPEEDY_CODE_NONE = NGX_HTTP_SPEEDY_NCODES
-} ngx_http_speedy_code_e;
-
-
-/* Counters in the zone: NAME, metric (with labels), help of the metric. */
-
-#define NGX_HTTP_SPEEDY_COUNTERS(X)                                           \
-    X(ZONE_SOLD_OUT, "zone_answers_total{answer=\"sold_out\"}",               \
-      "Answers given from shared memory")                                     \
-    X(ZONE_NOT_OPEN, "zone_answers_total{answer=\"sale_not_open\"}", NULL)    \
-    X(ZONE_ASKED, "zone_asked_total", "Purchases that went to Redis")         \
-    X(ZONE_PROBES, "zone_probes_total", "Probes sent to Redis")               \
-    X(ZONE_FULL, "zone_full_total",                                           \
-      "Times that the users of a sale did not fit the zone")                  \
-    X(TOKEN_HITS, "token_cache_total{result=\"hit\"}",                        \
-      "Look-ups of the token cache")                                          \
-    X(TOKEN_MISSES, "token_cache_total{result=\"miss\"}", NULL)               \
-    X(REDIS_COMMANDS, "redis_commands_total", "Commands sent to Redis")       \
-    X(REDIS_ERRORS, "redis_errors_total", "Error replies of Redis")           \
-    X(REDIS_UNKNOWN, "redis_unknown_total",                                   \
-      "Commands whose reply never came")                                      \
-    X(REDIS_REFUSED, "redis_refused_total",                                   \
-      "Commands not sent: no connection, or the queue was full")              \
-    X(REDIS_CONNECTS, "redis_connects_total", "Connections to Redis made")    \
-    X(REDIS_NOSCRIPT, "redis_noscript_total", "Scripts sent anew")            \
-    X(KAFKA_PRODUCED, "kafka_produced_total", "Events given to the producer") \
-    X(KAFKA_DELIVERED, "kafka_delivered_total", "Events delivered")           \
-    X(KAFKA_FAILED, "kafka_failed_total", "Events with a failed report")      \
-    X(KAFKA_REFUSED, "kafka_refused_total",                                   \
-      "Events that the producer did not take")                                \
-    X(KAFKA_LATE, "kafka_late_total",                                         \
-      "Clients that were told in_doubt because the report was late")          \
-    X(KAFKA_REBUILDS, "kafka_rebuilds_total", "Producers made anew")          \
-    X(ACKS, "acks_total", "Calls of ack.lua")
-
-#define NGX_HTTP_SPEEDY_COUNTER_ENUM(name, metric, help)                      \
-    NGX_HTTP_SPEEDY_COUNT_##name,
-
-typedef enum {
-    NGX_HTTP_SPEEDY_COUNTERS(NGX_HTTP_SPEEDY_COUNTER_ENUM)
-    NGX_HTTP_SPEEDY_NCOUNTERS
-} ngx_http_speedy_counter_e;
 
 
 /* Roles, in order: each staff role may do what those before it may. */
@@ -168,7 +70,13 @@ typedef struct ngx_http_speedy_loc_conf_s {
     ngx_uint_t                  auth;           /* ngx_http_speedy_role_e */
     ngx_str_t                   archive;        /* @name, or empty */
     ngx_flag_t                  purchase;
+    ngx_http_complex_value_t   *retry_after;    /* of speedy_problem */
 } ngx_http_speedy_loc_conf_t;
+
+
+typedef struct {
+    ngx_uint_t                  auth;           /* it stands somewhere here */
+} ngx_http_speedy_srv_conf_t;
 
 
 typedef struct {
@@ -198,6 +106,11 @@ typedef struct {
     ngx_msec_t                  kafka_message_timeout;
 
     ngx_http_speedy_jwt_t      *jwt;
+    ngx_str_t                   jwks;           /* what speedy_jwks answers */
+
+    ngx_msec_t                  sessions;       /* 0: off */
+    ngx_msec_t                  sessions_max_age;
+    ngx_http_speedy_place_t     sessions_place;
 
     ngx_array_t                 purchases;      /* ngx_http_speedy_handler_t */
     ngx_http_speedy_place_t     auth_place;     /* first `speedy_auth` not off */
@@ -206,14 +119,23 @@ typedef struct {
 } ngx_http_speedy_main_conf_t;
 
 
+/* Whom a good token names. */
+
+typedef struct {
+    ngx_http_speedy_id_t        user;
+    ngx_http_speedy_id_t        session;        /* `sid`: the family of tokens */
+    ngx_uint_t                  role;
+} ngx_http_speedy_identity_t;
+
+
 /*
  * What the module knows of a request. Dies with r->pool; found again after an
  * internal redirect has cleared r->ctx.
  */
 
 typedef struct {
-    ngx_http_speedy_id_t        user;
-    ngx_uint_t                  role;
+    ngx_http_speedy_identity_t  who;            /* where speedy_auth is on */
+    ngx_http_speedy_id_t        bearer;         /* for limits, anywhere */
     ngx_http_speedy_id_t        sale;
     ngx_http_speedy_id_t        variant;
     ngx_uint_t                  quantity;
@@ -225,6 +147,7 @@ typedef struct {
     ngx_http_speedy_code_e      token;          /* CODE_NONE: it is good */
     ngx_http_speedy_job_t      *job;
     unsigned                    authenticated:1; /* `token` was judged */
+    unsigned                    bearer_known:1;
     unsigned                    digests:1;
     unsigned                    order:1;
 } ngx_http_speedy_ctx_t;
@@ -238,6 +161,7 @@ extern ngx_module_t  ngx_http_speedy_module;
 extern ngx_command_t  ngx_http_speedy_commands[];
 
 void *ngx_http_speedy_create_main_conf(ngx_conf_t *cf);
+void *ngx_http_speedy_create_srv_conf(ngx_conf_t *cf);
 void *ngx_http_speedy_create_loc_conf(ngx_conf_t *cf);
 char *ngx_http_speedy_merge_loc_conf(ngx_conf_t *cf, void *parent,
     void *child);
@@ -245,12 +169,31 @@ char *ngx_http_speedy_merge_loc_conf(ngx_conf_t *cf, void *parent,
 /* Every check that needs the whole configuration; logs file and line. */
 ngx_int_t ngx_http_speedy_conf_check(ngx_conf_t *cf);
 
+void ngx_http_speedy_conf_place(ngx_conf_t *cf,
+    ngx_http_speedy_place_t *place);
+char *ngx_http_speedy_conf_msec(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+
 /*
  * Reads a secret's file into cf->pool. A file that others than its owner may
  * read is refused when `secret` is set.
  */
 char *ngx_http_speedy_conf_read_file(ngx_conf_t *cf, ngx_str_t *name,
     ngx_uint_t secret, ngx_str_t *text);
+
+
+/* auth_conf.c */
+
+char *ngx_http_speedy_conf_auth(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_speedy_conf_sessions(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_speedy_conf_jwks(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_speedy_conf_problem(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+ngx_int_t ngx_http_speedy_conf_check_auth(ngx_conf_t *cf,
+    ngx_http_speedy_main_conf_t *smcf);
 
 
 /* auth.c */
@@ -262,6 +205,12 @@ ngx_int_t ngx_http_speedy_access_handler(ngx_http_request_t *r);
  * speedy_auth.
  */
 ngx_http_speedy_ctx_t *ngx_http_speedy_authenticate(ngx_http_request_t *r);
+
+/*
+ * The context with `bearer` filled in: the user of a good token wherever it
+ * was sent, for limits only. NULL: no memory.
+ */
+ngx_http_speedy_ctx_t *ngx_http_speedy_bearer(ngx_http_request_t *r);
 
 /* NULL when the request has none yet, or when there is no memory (create). */
 ngx_http_speedy_ctx_t *ngx_http_speedy_ctx_get(ngx_http_request_t *r);
@@ -284,9 +233,65 @@ ngx_uint_t ngx_http_speedy_jwt_has_keys(ngx_http_speedy_jwt_t *jwt);
 ngx_int_t ngx_http_speedy_jwt_init_worker(ngx_http_speedy_jwt_t *jwt,
     ngx_log_t *log);
 
-/* Fills user and role: CODE_NONE, or one of the TOKEN_… codes. */
+/* Fills `who` only with CODE_NONE; else one of the TOKEN_… codes. */
 ngx_http_speedy_code_e ngx_http_speedy_jwt_check(ngx_http_speedy_jwt_t *jwt,
-    ngx_str_t *authorization, ngx_http_speedy_id_t *user, ngx_uint_t *role);
+    ngx_str_t *authorization, ngx_http_speedy_identity_t *who);
+
+
+/* jwk.c */
+
+typedef enum {
+    NGX_HTTP_SPEEDY_JWK_SECRET = 0,     /* HS256 */
+    NGX_HTTP_SPEEDY_JWK_EC,             /* ES256 */
+    NGX_HTTP_SPEEDY_JWK_RSA             /* RS256 */
+} ngx_http_speedy_jwk_kind_e;
+
+typedef struct {
+    ngx_str_t                   text;       /* the file, for libjwt */
+    size_t                      signature;  /* bytes of a signature */
+} ngx_http_speedy_jwk_t;
+
+/*
+ * Reads a key's file, refuses what is no key of this kind with line and
+ * remedy, and adds a public one to smcf->jwks.
+ */
+char *ngx_http_speedy_jwk_read(ngx_conf_t *cf,
+    ngx_http_speedy_main_conf_t *smcf, ngx_http_speedy_jwk_kind_e kind,
+    ngx_str_t *kid, ngx_str_t *file, ngx_http_speedy_jwk_t *key);
+
+/* Ends the set that jwk_read began. */
+ngx_int_t ngx_http_speedy_jwk_finish(ngx_conf_t *cf,
+    ngx_http_speedy_main_conf_t *smcf);
+
+ngx_int_t ngx_http_speedy_jwks_handler(ngx_http_request_t *r);
+
+
+/* sessions.c */
+
+/* The set that a fresh worker begins with; in the zone. */
+typedef struct {
+    int64_t                     checked;    /* ngx_http_speedy_now; 0: never */
+    int64_t                     listed;     /* when `hashes` were asked for */
+    ngx_uint_t                  writing;    /* its writer died: nothing known */
+    ngx_uint_t                  n;
+    ngx_uint_t                  room;
+    uint64_t                   *hashes;
+} ngx_http_speedy_ended_t;
+
+ngx_int_t ngx_http_speedy_sessions_init(ngx_cycle_t *cycle,
+    ngx_http_speedy_main_conf_t *smcf);
+void ngx_http_speedy_sessions_exit(void);
+
+/* CODE_NONE, SESSION_ENDED, or UNAVAILABLE: it is not known which ended. */
+ngx_http_speedy_code_e ngx_http_speedy_sessions_check(
+    ngx_http_speedy_id_t *session);
+
+/* From redis.c, when its connection became ready: look now. */
+void ngx_http_speedy_sessions_connected(void);
+
+/* For the gauges: whether the set may be used, and its size. */
+ngx_uint_t ngx_http_speedy_sessions_known(void);
+ngx_uint_t ngx_http_speedy_sessions_count(void);
 
 
 /* problem.c */
@@ -310,6 +315,9 @@ ngx_int_t ngx_http_speedy_answer_send(ngx_http_request_t *r,
 
 ngx_int_t ngx_http_speedy_header_add(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
+
+/* speedy_problem: what nginx itself refuses, told as everything else is. */
+ngx_int_t ngx_http_speedy_problem_handler(ngx_http_request_t *r);
 
 const char *ngx_http_speedy_code_text(ngx_http_speedy_code_e code);
 void ngx_http_speedy_request_id(ngx_http_request_t *r, ngx_str_t *id);
@@ -363,6 +371,7 @@ typedef enum {
     NGX_HTTP_SPEEDY_SCRIPT_RESERVE = 0,
     NGX_HTTP_SPEEDY_SCRIPT_ACK,
     NGX_HTTP_SPEEDY_SCRIPT_PROBE,
+    NGX_HTTP_SPEEDY_SCRIPT_ENDED,
     NGX_HTTP_SPEEDY_NSCRIPTS
 } ngx_http_speedy_script_e;
 
@@ -642,8 +651,27 @@ void ngx_http_speedy_zone_release(ngx_http_speedy_claim_t *claim,
 void ngx_http_speedy_count(ngx_http_speedy_counter_e counter);
 void ngx_http_speedy_count_code(ngx_http_speedy_code_e code);
 
-/* The workers' gauges and the counters, as Prometheus text into [p, last). */
-u_char *ngx_http_speedy_zone_metrics(u_char *p, u_char *last);
+/* The pool whose mutex guards all of the zone, and what the others keep. */
+ngx_slab_pool_t *ngx_http_speedy_zone_pool(void);
+ngx_http_speedy_ended_t *ngx_http_speedy_zone_ended(void);
+
+typedef struct {
+    ngx_pid_t                   pid;        /* 0: free */
+    ngx_uint_t                  redis_ready;
+    ngx_uint_t                  redis_waiting;
+    ngx_uint_t                  kafka_ready;
+    ngx_uint_t                  kafka_waiting;
+    ngx_uint_t                  jobs;
+    ngx_uint_t                  sessions_known;
+    ngx_uint_t                  sessions_ended;
+} ngx_http_speedy_gauges_t;
+
+#define NGX_HTTP_SPEEDY_WORKERS  128
+
+/* For the metrics: one value a code, a counter, a worker. */
+ngx_atomic_t *ngx_http_speedy_zone_codes(void);
+ngx_atomic_t *ngx_http_speedy_zone_counters(void);
+ngx_http_speedy_gauges_t *ngx_http_speedy_zone_workers(void);
 
 /* Refreshed by each worker once a second, and when it is asked. */
 void ngx_http_speedy_zone_gauges(void);

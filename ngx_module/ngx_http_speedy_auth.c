@@ -1,12 +1,14 @@
 /*
- * The access phase: `speedy_auth` asks for a token of a role. Identity is
- * taken from the checked token only and kept in the request's context, where
- * the variables and the purchase read it.
+ * The access phase: `speedy_auth` asks for a token of a role, of a session
+ * that has not ended. Identity is taken from the checked token only and kept
+ * in the request's context, where the variables and the purchase read it.
  */
 
 #include "ngx_http_speedy.h"
 
 
+static ngx_http_speedy_code_e ngx_http_speedy_judge(ngx_http_request_t *r,
+    ngx_http_speedy_identity_t *who);
 static void ngx_http_speedy_ctx_cleanup(void *data);
 
 
@@ -25,6 +27,7 @@ ngx_http_speedy_access_handler(ngx_http_request_t *r)
 {
     ngx_http_speedy_ctx_t       *ctx;
     ngx_http_speedy_code_e       code;
+    ngx_http_speedy_problem_t    p;
     ngx_http_speedy_loc_conf_t  *slcf;
 
     slcf = ngx_http_get_module_loc_conf(r, ngx_http_speedy_module);
@@ -42,8 +45,8 @@ ngx_http_speedy_access_handler(ngx_http_request_t *r)
 
     if (code == NGX_HTTP_SPEEDY_CODE_NONE
         && (slcf->auth == NGX_HTTP_SPEEDY_ROLE_USER
-            ? ctx->role != NGX_HTTP_SPEEDY_ROLE_USER
-            : ctx->role < slcf->auth))
+            ? ctx->who.role != NGX_HTTP_SPEEDY_ROLE_USER
+            : ctx->who.role < slcf->auth))
     {
         code = NGX_HTTP_SPEEDY_ROLE_REQUIRED;
     }
@@ -56,7 +59,10 @@ ngx_http_speedy_access_handler(ngx_http_request_t *r)
         return NGX_HTTP_BAD_REQUEST;
     }
 
-    ngx_http_finalize_request(r, ngx_http_speedy_problem_send(r, code, NULL));
+    ngx_memzero(&p, sizeof(ngx_http_speedy_problem_t));
+    p.retry_after = (code == NGX_HTTP_SPEEDY_UNAVAILABLE) ? 1 : 0;
+
+    ngx_http_finalize_request(r, ngx_http_speedy_problem_send(r, code, &p));
 
     return NGX_DONE;
 }
@@ -70,8 +76,7 @@ ngx_http_speedy_access_handler(ngx_http_request_t *r)
 ngx_http_speedy_ctx_t *
 ngx_http_speedy_authenticate(ngx_http_request_t *r)
 {
-    ngx_http_speedy_ctx_t        *ctx;
-    ngx_http_speedy_main_conf_t  *smcf;
+    ngx_http_speedy_ctx_t  *ctx;
 
     ctx = ngx_http_speedy_ctx_get(r);
     if (ctx == NULL) {
@@ -82,17 +87,76 @@ ngx_http_speedy_authenticate(ngx_http_request_t *r)
     }
 
     if (!ctx->authenticated) {
-        smcf = ngx_http_get_module_main_conf(r, ngx_http_speedy_module);
-
-        ctx->token = ngx_http_speedy_jwt_check(smcf->jwt,
-                                         r->headers_in.authorization
-                                         ? &r->headers_in.authorization->value
-                                         : NULL,
-                                         &ctx->user, &ctx->role);
+        ctx->token = ngx_http_speedy_judge(r, &ctx->who);
         ctx->authenticated = 1;
     }
 
     return ctx;
+}
+
+
+/*
+ * Apart from `who`: a location that asks for no token gives its upstream no
+ * identity, whatever the client sent.
+ */
+
+ngx_http_speedy_ctx_t *
+ngx_http_speedy_bearer(ngx_http_request_t *r)
+{
+    ngx_http_speedy_ctx_t       *ctx;
+    ngx_http_speedy_identity_t   who;
+
+    ctx = ngx_http_speedy_ctx_get(r);
+    if (ctx == NULL) {
+        ctx = ngx_http_speedy_ctx_create(r);
+        if (ctx == NULL) {
+            return NULL;
+        }
+    }
+
+    if (!ctx->bearer_known) {
+        if (ctx->authenticated) {
+            ctx->bearer = ctx->who.user;
+
+        } else {
+            (void) ngx_http_speedy_judge(r, &who);
+            ctx->bearer = who.user;
+        }
+
+        ctx->bearer_known = 1;
+    }
+
+    return ctx;
+}
+
+
+/* `who` is nobody unless the code is CODE_NONE. */
+
+static ngx_http_speedy_code_e
+ngx_http_speedy_judge(ngx_http_request_t *r, ngx_http_speedy_identity_t *who)
+{
+    ngx_http_speedy_code_e        code;
+    ngx_http_speedy_main_conf_t  *smcf;
+
+    smcf = ngx_http_get_module_main_conf(r, ngx_http_speedy_module);
+
+    ngx_memzero(who, sizeof(ngx_http_speedy_identity_t));
+
+    code = ngx_http_speedy_jwt_check(smcf->jwt,
+                                     r->headers_in.authorization
+                                     ? &r->headers_in.authorization->value
+                                     : NULL,
+                                     who);
+
+    if (code == NGX_HTTP_SPEEDY_CODE_NONE) {
+        code = ngx_http_speedy_sessions_check(&who->session);
+    }
+
+    if (code != NGX_HTTP_SPEEDY_CODE_NONE) {
+        ngx_memzero(who, sizeof(ngx_http_speedy_identity_t));
+    }
+
+    return code;
 }
 
 

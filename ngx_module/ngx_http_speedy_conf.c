@@ -15,11 +15,7 @@ static char *ngx_http_speedy_conf_redis(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_speedy_conf_redis_password(ngx_conf_t *cf,
     ngx_command_t *cmd, void *conf);
-static char *ngx_http_speedy_conf_msec(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 static char *ngx_http_speedy_conf_number(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_speedy_conf_auth(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_speedy_conf_purchase(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -28,8 +24,6 @@ static char *ngx_http_speedy_conf_archive(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_speedy_conf_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-static void ngx_http_speedy_conf_place(ngx_conf_t *cf,
-    ngx_http_speedy_place_t *place);
 static ngx_int_t ngx_http_speedy_conf_check_purchase(ngx_conf_t *cf,
     ngx_http_speedy_main_conf_t *smcf, ngx_http_speedy_handler_t *h);
 static ngx_uint_t ngx_http_speedy_conf_named(ngx_http_core_srv_conf_t *cscf,
@@ -83,8 +77,14 @@ ngx_command_t  ngx_http_speedy_commands[] = {
     NGX_HTTP_SPEEDY_MAIN("speedy_jwt_max_ttl", ngx_http_speedy_jwt_param, jwt),
     NGX_HTTP_SPEEDY_MAIN("speedy_jwt_cache", ngx_http_speedy_jwt_param, jwt),
 
+    NGX_HTTP_SPEEDY_MAIN("speedy_sessions", ngx_http_speedy_conf_sessions,
+                         sessions),
+    NGX_HTTP_SPEEDY_MAIN("speedy_sessions_max_age",
+                         ngx_http_speedy_conf_msec, sessions_max_age),
+
     { ngx_string("speedy_auth"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_HTTP_LMT_CONF
+                        |NGX_CONF_TAKE1,
       ngx_http_speedy_conf_auth,
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
     { ngx_string("speedy_purchase"),
@@ -98,6 +98,14 @@ ngx_command_t  ngx_http_speedy_commands[] = {
     { ngx_string("speedy_status"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_speedy_conf_status,
+      NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
+    { ngx_string("speedy_jwks"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_speedy_conf_jwks,
+      NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
+    { ngx_string("speedy_problem"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS|NGX_CONF_TAKE1,
+      ngx_http_speedy_conf_problem,
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
 
       ngx_null_command
@@ -119,7 +127,10 @@ static const struct {
     { offsetof(ngx_http_speedy_main_conf_t, kafka_queue), 1, 10000000, 100000 },
     { offsetof(ngx_http_speedy_main_conf_t, kafka_timeout), 10, 60000, 2000 },
     { offsetof(ngx_http_speedy_main_conf_t, kafka_message_timeout),
-      1000, 900000, 30000 }
+      1000, 900000, 30000 },
+    { offsetof(ngx_http_speedy_main_conf_t, sessions), 100, 10000, 0 },
+    { offsetof(ngx_http_speedy_main_conf_t, sessions_max_age),
+      1000, 600000, 30000 }
 };
 
 #define ngx_http_speedy_nranges                                               \
@@ -154,6 +165,13 @@ ngx_http_speedy_create_main_conf(ngx_conf_t *cf)
 
 
 void *
+ngx_http_speedy_create_srv_conf(ngx_conf_t *cf)
+{
+    return ngx_pcalloc(cf->pool, sizeof(ngx_http_speedy_srv_conf_t));
+}
+
+
+void *
 ngx_http_speedy_create_loc_conf(ngx_conf_t *cf)
 {
     ngx_http_speedy_loc_conf_t  *slcf;
@@ -176,8 +194,18 @@ ngx_http_speedy_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_speedy_loc_conf_t  *prev = parent;
     ngx_http_speedy_loc_conf_t  *conf = child;
 
+    ngx_http_speedy_srv_conf_t  *sscf;
+
+    /*
+     * A location that says nothing asks for a shopper's token as soon as any
+     * place of its server asks for one: what is forgotten is closed.
+     */
+
+    sscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_speedy_module);
+
     ngx_conf_merge_uint_value(conf->auth, prev->auth,
-                              NGX_HTTP_SPEEDY_ROLE_NONE);
+                              sscf->auth ? NGX_HTTP_SPEEDY_ROLE_USER
+                                         : NGX_HTTP_SPEEDY_ROLE_NONE);
     ngx_conf_merge_str_value(conf->archive, prev->archive, "");
 
     return NGX_CONF_OK;
@@ -207,12 +235,9 @@ ngx_http_speedy_conf_check(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (smcf->auth_place.file && !ngx_http_speedy_jwt_has_keys(smcf->jwt)) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"speedy_auth\" needs a key to check tokens with: add "
-                      "\"speedy_jwt_key KID HS256|ES256|RS256 FILE\" to the "
-                      "http block, in %s:%ui", smcf->auth_place.file,
-                      smcf->auth_place.line);
+    if (ngx_http_speedy_conf_check_auth(cf, smcf) != NGX_OK
+        || ngx_http_speedy_jwk_finish(cf, smcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -305,7 +330,7 @@ ngx_http_speedy_conf_named(ngx_http_core_srv_conf_t *cscf, ngx_str_t *name)
 }
 
 
-static void
+void
 ngx_http_speedy_conf_place(ngx_conf_t *cf, ngx_http_speedy_place_t *place)
 {
     if (place->file == NULL) {
@@ -524,7 +549,7 @@ ngx_http_speedy_conf_range(ngx_conf_t *cf, ngx_command_t *cmd, void *conf,
 }
 
 
-static char *
+char *
 ngx_http_speedy_conf_msec(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_str_t  *value = cf->args->elts;
@@ -545,51 +570,6 @@ ngx_http_speedy_conf_number(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                       (ngx_uint_t) ngx_atoi(value[1].data,
                                                             value[1].len),
                                       "");
-}
-
-
-static char *
-ngx_http_speedy_conf_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_speedy_loc_conf_t  *slcf = conf;
-
-    u_char                        upper[16];
-    size_t                        i;
-    ngx_str_t                    *value;
-    ngx_http_speedy_main_conf_t  *smcf;
-
-    if (slcf->auth != NGX_CONF_UNSET_UINT) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    if (ngx_strcmp(value[1].data, "off") == 0) {
-        slcf->auth = NGX_HTTP_SPEEDY_ROLE_NONE;
-        return NGX_CONF_OK;
-    }
-
-    slcf->auth = NGX_HTTP_SPEEDY_ROLE_NONE;
-
-    if (value[1].len < sizeof(upper)) {
-        for (i = 0; i < value[1].len; i++) {
-            upper[i] = ngx_toupper(value[1].data[i]);
-        }
-
-        slcf->auth = ngx_http_speedy_role_parse(upper, value[1].len);
-    }
-
-    if (slcf->auth == NGX_HTTP_SPEEDY_ROLE_NONE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown role \"%V\" in \"speedy_auth\": give off, "
-                           "user, viewer, cs, operator or owner", &value[1]);
-        return NGX_CONF_ERROR;
-    }
-
-    smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_speedy_module);
-    ngx_http_speedy_conf_place(cf, &smcf->auth_place);
-
-    return NGX_CONF_OK;
 }
 
 

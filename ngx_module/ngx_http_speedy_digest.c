@@ -65,7 +65,7 @@ ngx_http_speedy_digests(ngx_http_speedy_ctx_t *ctx)
     }
 
     p = ngx_cpymem(text, SPEEDY_KEY_DIGEST, sizeof(SPEEDY_KEY_DIGEST));
-    p = ngx_cpymem(p, ctx->user.data, ctx->user.len);
+    p = ngx_cpymem(p, ctx->who.user.data, ctx->who.user.len);
     *p++ = '\0';
     p = ngx_cpymem(p, ctx->key.data, ctx->key.len);
 

@@ -186,7 +186,7 @@ ngx_http_speedy_job_start(ngx_http_request_t *r, ngx_http_speedy_ctx_t *ctx,
     job->smcf = ngx_http_get_module_main_conf(r, ngx_http_speedy_module);
     job->sale = ctx->sale;
     job->variant = ctx->variant;
-    job->user = ctx->user;
+    job->user = ctx->who.user;
     job->quantity = ctx->quantity;
     ngx_memcpy(job->key_digest, ctx->key_digest, SPEEDY_DIGEST_LEN);
     ngx_memcpy(job->body_digest, ctx->body_digest, SPEEDY_DIGEST_LEN);

@@ -17,7 +17,6 @@
 #include "ngx_http_speedy.h"
 
 #include <jwt.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
 
 #include <sys/mman.h>
@@ -25,14 +24,14 @@
 
 #define NGX_HTTP_SPEEDY_JWT_KEYS      2
 #define NGX_HTTP_SPEEDY_JWT_MAX       2048    /* libjwt copies it to the stack */
-#define NGX_HTTP_SPEEDY_JWT_KEPT      952     /* longest token that is cached */
+#define NGX_HTTP_SPEEDY_JWT_KEPT      904     /* longest token that is cached */
 #define NGX_HTTP_SPEEDY_JWT_WAYS      4
 
 
 typedef struct {
     ngx_str_t                   kid;
     jwt_alg_t                   alg;
-    ngx_str_t                   key;
+    ngx_http_speedy_jwk_t       key;
     ngx_str_t                   header;     /* base64url, with the dot */
 } ngx_http_speedy_jwt_key_t;
 
@@ -42,6 +41,7 @@ typedef struct {
     int64_t                     exp;
     int64_t                     not_before; /* the later of iat and nbf */
     ngx_http_speedy_id_t        user;
+    ngx_http_speedy_id_t        session;
     u_char                      role;
     uint16_t                    len;
     u_char                      token[NGX_HTTP_SPEEDY_JWT_KEPT];
@@ -70,17 +70,19 @@ static struct {
 
 static ngx_http_speedy_jwt_t *ngx_http_speedy_jwt_conf(ngx_conf_t *cf,
     void *conf);
-static char *ngx_http_speedy_jwt_key_check(ngx_conf_t *cf,
-    ngx_http_speedy_jwt_key_t *k, ngx_str_t *file);
 static ngx_int_t ngx_http_speedy_jwt_bearer(ngx_str_t *authorization,
     ngx_str_t *token);
 static ngx_http_speedy_jwt_key_t *ngx_http_speedy_jwt_front(
     ngx_http_speedy_jwt_t *jwt, ngx_str_t *token);
+static ngx_uint_t ngx_http_speedy_jwt_signature_ok(
+    ngx_http_speedy_jwt_key_t *k, u_char *text, size_t len);
 static ngx_int_t ngx_http_speedy_jwt_verify(ngx_http_speedy_jwt_t *jwt,
     ngx_http_speedy_jwt_key_t *k, ngx_str_t *token,
     ngx_http_speedy_jwt_entry_t *e);
 static ngx_int_t ngx_http_speedy_jwt_claims(ngx_http_speedy_jwt_t *jwt,
     jwt_t *t, ngx_http_speedy_jwt_entry_t *e);
+static ngx_int_t ngx_http_speedy_jwt_grant_id(jwt_t *t, const char *name,
+    ngx_http_speedy_id_t *id);
 static ngx_uint_t ngx_http_speedy_jwt_grant_is(jwt_t *t, const char *name,
     ngx_str_t *value);
 static ngx_http_speedy_jwt_entry_t *ngx_http_speedy_jwt_find(ngx_str_t *token,
@@ -97,6 +99,7 @@ ngx_http_speedy_jwt_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_str_t                  *value, plain;
     ngx_http_speedy_jwt_t      *jwt;
     ngx_http_speedy_jwt_key_t  *k;
+    ngx_http_speedy_jwk_kind_e  kind;
 
     jwt = ngx_http_speedy_jwt_conf(cf, conf);
     if (jwt == NULL) {
@@ -144,10 +147,13 @@ ngx_http_speedy_jwt_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (ngx_strcmp(value[2].data, "HS256") == 0) {
         k->alg = JWT_ALG_HS256;
+        kind = NGX_HTTP_SPEEDY_JWK_SECRET;
     } else if (ngx_strcmp(value[2].data, "ES256") == 0) {
         k->alg = JWT_ALG_ES256;
+        kind = NGX_HTTP_SPEEDY_JWK_EC;
     } else if (ngx_strcmp(value[2].data, "RS256") == 0) {
         k->alg = JWT_ALG_RS256;
+        kind = NGX_HTTP_SPEEDY_JWK_RSA;
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "unknown algorithm \"%V\": give HS256, ES256 or "
@@ -155,7 +161,9 @@ ngx_http_speedy_jwt_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_speedy_jwt_key_check(cf, k, &value[3]) != NGX_CONF_OK) {
+    if (ngx_http_speedy_jwk_read(cf, conf, kind, &k->kid, &value[3], &k->key)
+        != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -173,61 +181,6 @@ ngx_http_speedy_jwt_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     k->header.data[k->header.len++] = '.';
 
     jwt->nkeys++;
-
-    return NGX_CONF_OK;
-}
-
-
-static char *
-ngx_http_speedy_jwt_key_check(ngx_conf_t *cf, ngx_http_speedy_jwt_key_t *k,
-    ngx_str_t *file)
-{
-    BIO       *bio;
-    EVP_PKEY  *pkey;
-    int        type;
-
-    if (ngx_http_speedy_conf_read_file(cf, file, k->alg == JWT_ALG_HS256,
-                                       &k->key)
-        != NGX_CONF_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
-    if (k->alg == JWT_ALG_HS256) {
-
-        /* one newline at the end is an editor's, as for the daemons */
-
-        if (k->key.len && k->key.data[k->key.len - 1] == LF) {
-            k->key.len--;
-        }
-
-        if (k->key.len < 32) {
-            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "the key in \"%V\" has %uz bytes: HS256 needs "
-                               "32 or more random ones", file, k->key.len);
-            return NGX_CONF_ERROR;
-        }
-
-        return NGX_CONF_OK;
-    }
-
-    pkey = NULL;
-    bio = BIO_new_mem_buf(k->key.data, k->key.len);
-    if (bio) {
-        pkey = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
-        BIO_free(bio);
-    }
-
-    type = pkey ? EVP_PKEY_base_id(pkey) : 0;
-    EVP_PKEY_free(pkey);
-
-    if (type != (k->alg == JWT_ALG_ES256 ? EVP_PKEY_EC : EVP_PKEY_RSA)) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" holds no %s public key in PEM form "
-                           "(-----BEGIN PUBLIC KEY-----)", file,
-                           k->alg == JWT_ALG_ES256 ? "EC" : "RSA");
-        return NGX_CONF_ERROR;
-    }
 
     return NGX_CONF_OK;
 }
@@ -367,7 +320,7 @@ ngx_http_speedy_jwt_init_worker(ngx_http_speedy_jwt_t *jwt, ngx_log_t *log)
 
 ngx_http_speedy_code_e
 ngx_http_speedy_jwt_check(ngx_http_speedy_jwt_t *jwt,
-    ngx_str_t *authorization, ngx_http_speedy_id_t *user, ngx_uint_t *role)
+    ngx_str_t *authorization, ngx_http_speedy_identity_t *who)
 {
     time_t                        now;
     uint64_t                      hash;
@@ -414,8 +367,9 @@ ngx_http_speedy_jwt_check(ngx_http_speedy_jwt_t *jwt,
         return NGX_HTTP_SPEEDY_TOKEN_INVALID;
     }
 
-    *user = e->user;
-    *role = e->role;
+    who->user = e->user;
+    who->session = e->session;
+    who->role = e->role;
 
     return NGX_HTTP_SPEEDY_CODE_NONE;
 }
@@ -482,13 +436,43 @@ ngx_http_speedy_jwt_front(ngx_http_speedy_jwt_t *jwt, ngx_str_t *token)
         k = &jwt->keys[n];
 
         if (token->len > k->header.len
-            && ngx_memcmp(token->data, k->header.data, k->header.len) == 0)
+            && ngx_memcmp(token->data, k->header.data, k->header.len) == 0
+            && ngx_http_speedy_jwt_signature_ok(k, token->data + token->len
+                                                   - part, part))
         {
             return k;
         }
     }
 
     return NULL;
+}
+
+
+/*
+ * Of the length that the key's signatures have, and without stray bits in the
+ * last character, which libb64 would drop: one signature has one spelling.
+ * (An ECDSA signature has a second value, (r, n - s), that is as good: a token
+ * is no identity, only its claims are.)
+ */
+
+static ngx_uint_t
+ngx_http_speedy_jwt_signature_ok(ngx_http_speedy_jwt_key_t *k, u_char *text,
+    size_t len)
+{
+    u_char      *p;
+    ngx_uint_t   stray;
+
+    static u_char  alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "abcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    if (len != (k->key.signature * 8 + 5) / 6) {
+        return 0;
+    }
+
+    p = (u_char *) ngx_strchr(alphabet, text[len - 1]);
+    stray = len * 6 - k->key.signature * 8;
+
+    return p && ((ngx_uint_t) (p - alphabet) & ((1 << stray) - 1)) == 0;
 }
 
 
@@ -507,7 +491,7 @@ ngx_http_speedy_jwt_verify(ngx_http_speedy_jwt_t *jwt,
     t = NULL;
     rc = NGX_DECLINED;
 
-    if (jwt_decode(&t, text, k->key.data, k->key.len) == 0
+    if (jwt_decode(&t, text, k->key.text.data, k->key.text.len) == 0
         && jwt_get_alg(t) == k->alg)
     {
         rc = ngx_http_speedy_jwt_claims(jwt, t, e);
@@ -536,10 +520,8 @@ ngx_http_speedy_jwt_claims(ngx_http_speedy_jwt_t *jwt, jwt_t *t,
         return NGX_DECLINED;
     }
 
-    text = jwt_get_grant(t, "sub");
-    if (text == NULL
-        || ngx_http_speedy_id_set(&e->user, (u_char *) text, ngx_strlen(text))
-           != NGX_OK)
+    if (ngx_http_speedy_jwt_grant_id(t, "sub", &e->user) != NGX_OK
+        || ngx_http_speedy_jwt_grant_id(t, "sid", &e->session) != NGX_OK)
     {
         return NGX_DECLINED;
     }
@@ -570,6 +552,20 @@ ngx_http_speedy_jwt_claims(ngx_http_speedy_jwt_t *jwt, jwt_t *t,
     e->not_before = ngx_max(iat, nbf);
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_speedy_jwt_grant_id(jwt_t *t, const char *name,
+    ngx_http_speedy_id_t *id)
+{
+    const char  *text = jwt_get_grant(t, name);
+
+    if (text == NULL) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_http_speedy_id_set(id, (u_char *) text, ngx_strlen(text));
 }
 
 
@@ -651,6 +647,7 @@ ngx_http_speedy_jwt_keep(ngx_http_speedy_jwt_entry_t *e, ngx_str_t *token,
     place->exp = e->exp;
     place->not_before = e->not_before;
     place->user = e->user;
+    place->session = e->session;
     place->role = e->role;
     place->len = (uint16_t) token->len;
     ngx_memcpy(place->token, token->data, token->len);

@@ -27,6 +27,8 @@ static ngx_int_t ngx_http_speedy_variable(ngx_http_request_t *r,
 typedef enum {
     NGX_HTTP_SPEEDY_VAR_USER,
     NGX_HTTP_SPEEDY_VAR_ROLE,
+    NGX_HTTP_SPEEDY_VAR_SESSION,
+    NGX_HTTP_SPEEDY_VAR_BEARER,
     NGX_HTTP_SPEEDY_VAR_SALE,
     NGX_HTTP_SPEEDY_VAR_VARIANT,
     NGX_HTTP_SPEEDY_VAR_QUANTITY,
@@ -43,6 +45,8 @@ static struct {
 } ngx_http_speedy_variables[] = {
     { ngx_string("speedy_user"), NGX_HTTP_SPEEDY_VAR_USER },
     { ngx_string("speedy_role"), NGX_HTTP_SPEEDY_VAR_ROLE },
+    { ngx_string("speedy_session"), NGX_HTTP_SPEEDY_VAR_SESSION },
+    { ngx_string("speedy_bearer"), NGX_HTTP_SPEEDY_VAR_BEARER },
     { ngx_string("speedy_sale_id"), NGX_HTTP_SPEEDY_VAR_SALE },
     { ngx_string("speedy_variant"), NGX_HTTP_SPEEDY_VAR_VARIANT },
     { ngx_string("speedy_quantity"), NGX_HTTP_SPEEDY_VAR_QUANTITY },
@@ -61,7 +65,7 @@ static ngx_http_module_t  ngx_http_speedy_module_ctx = {
     ngx_http_speedy_create_main_conf,      /* create main configuration */
     NULL,                                  /* init main configuration */
 
-    NULL,                                  /* create server configuration */
+    ngx_http_speedy_create_srv_conf,       /* create server configuration */
     NULL,                                  /* merge server configuration */
 
     ngx_http_speedy_create_loc_conf,       /* create location configuration */
@@ -152,18 +156,25 @@ ngx_http_speedy_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (smcf->purchases.nelts == 0) {
+    if (smcf->purchases.nelts == 0 && smcf->sessions == 0) {
         return NGX_OK;
     }
 
-    if (ngx_http_speedy_job_init_worker(cycle) != NGX_OK
-        || ngx_http_speedy_kafka_init(cycle, smcf) != NGX_OK
-        || ngx_http_speedy_redis_init(cycle, smcf) != NGX_OK)
+    if (ngx_http_speedy_job_init_worker(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (smcf->purchases.nelts
+        && ngx_http_speedy_kafka_init(cycle, smcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    if (ngx_http_speedy_sessions_init(cycle, smcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_speedy_redis_init(cycle, smcf);
 }
 
 
@@ -177,6 +188,7 @@ static void
 ngx_http_speedy_exit_process(ngx_cycle_t *cycle)
 {
     ngx_http_speedy_redis_exit();
+    ngx_http_speedy_sessions_exit();
     ngx_http_speedy_kafka_exit();
     ngx_http_speedy_job_exit_worker();
     ngx_http_speedy_zone_exit_worker();
@@ -197,10 +209,14 @@ ngx_http_speedy_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
 
     /* limits are checked before the access phase, and may want the user */
 
-    if ((data == NGX_HTTP_SPEEDY_VAR_USER || data == NGX_HTTP_SPEEDY_VAR_ROLE)
-        && slcf->auth != NGX_HTTP_SPEEDY_ROLE_NONE)
+    if (data == NGX_HTTP_SPEEDY_VAR_BEARER) {
+        ctx = ngx_http_speedy_bearer(r);
+
+    } else if (data <= NGX_HTTP_SPEEDY_VAR_SESSION
+               && slcf->auth != NGX_HTTP_SPEEDY_ROLE_NONE)
     {
         ctx = ngx_http_speedy_authenticate(r);
+
     } else {
         ctx = ngx_http_speedy_ctx_get(r);
     }
@@ -218,14 +234,24 @@ ngx_http_speedy_variable(ngx_http_request_t *r, ngx_http_variable_value_t *v,
     switch (data) {
 
     case NGX_HTTP_SPEEDY_VAR_USER:
-        v->len = ctx->user.len;
-        v->data = ctx->user.data;
+        v->len = ctx->who.user.len;
+        v->data = ctx->who.user.data;
         break;
 
     case NGX_HTTP_SPEEDY_VAR_ROLE:
-        role = ngx_http_speedy_role_name(ctx->role);
+        role = ngx_http_speedy_role_name(ctx->who.role);
         v->len = role->len;
         v->data = role->data;
+        break;
+
+    case NGX_HTTP_SPEEDY_VAR_SESSION:
+        v->len = ctx->who.session.len;
+        v->data = ctx->who.session.data;
+        break;
+
+    case NGX_HTTP_SPEEDY_VAR_BEARER:
+        v->len = ctx->bearer.len;
+        v->data = ctx->bearer.data;
         break;
 
     case NGX_HTTP_SPEEDY_VAR_SALE:

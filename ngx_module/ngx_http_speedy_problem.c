@@ -102,6 +102,91 @@ ngx_http_speedy_problem_send(ngx_http_request_t *r,
 }
 
 
+/* nginx's status, which error_page keeps here, and the code that tells it. */
+
+static const struct {
+    ngx_uint_t              status;
+    ngx_http_speedy_code_e  code;
+} ngx_http_speedy_problem_codes[] = {
+    { 400, NGX_HTTP_SPEEDY_BAD_REQUEST },
+    { 403, NGX_HTTP_SPEEDY_FORBIDDEN },
+    { 404, NGX_HTTP_SPEEDY_NOT_FOUND },
+    { 405, NGX_HTTP_SPEEDY_METHOD_NOT_ALLOWED },
+    { 411, NGX_HTTP_SPEEDY_LENGTH_REQUIRED },
+    { 413, NGX_HTTP_SPEEDY_TOO_LARGE },
+    { 414, NGX_HTTP_SPEEDY_URI_TOO_LONG },
+    { 415, NGX_HTTP_SPEEDY_UNSUPPORTED_MEDIA_TYPE },
+    { 421, NGX_HTTP_SPEEDY_MISDIRECTED },
+    { 429, NGX_HTTP_SPEEDY_TOO_MANY_REQUESTS },
+    { 431, NGX_HTTP_SPEEDY_HEADERS_TOO_LARGE },
+    { 494, NGX_HTTP_SPEEDY_HEADERS_TOO_LARGE },
+    { 500, NGX_HTTP_SPEEDY_INTERNAL },
+    { 501, NGX_HTTP_SPEEDY_NOT_IMPLEMENTED },
+    { 502, NGX_HTTP_SPEEDY_UNAVAILABLE },
+    { 503, NGX_HTTP_SPEEDY_UNAVAILABLE },
+    { 504, NGX_HTTP_SPEEDY_UNAVAILABLE },
+    { 505, NGX_HTTP_SPEEDY_HTTP_VERSION }
+};
+
+
+ngx_int_t
+ngx_http_speedy_problem_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                    n, rc;
+    ngx_str_t                    seconds;
+    ngx_uint_t                   i, status;
+    ngx_http_speedy_code_e       code;
+    ngx_http_speedy_problem_t    p;
+    ngx_http_speedy_loc_conf_t  *slcf;
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    /* one of 4xx that is not listed is a bad request; asked for itself: 404 */
+
+    status = r->err_status ? r->err_status : NGX_HTTP_NOT_FOUND;
+    code = (status < 500) ? NGX_HTTP_SPEEDY_BAD_REQUEST
+                          : NGX_HTTP_SPEEDY_INTERNAL;
+
+    for (i = 0; i < sizeof(ngx_http_speedy_problem_codes)
+                    / sizeof(ngx_http_speedy_problem_codes[0]); i++)
+    {
+        if (ngx_http_speedy_problem_codes[i].status == status) {
+            code = ngx_http_speedy_problem_codes[i].code;
+            break;
+        }
+    }
+
+    /* it would overrule the status of ours */
+
+    r->err_status = 0;
+
+    ngx_memzero(&p, sizeof(ngx_http_speedy_problem_t));
+
+    if (code == NGX_HTTP_SPEEDY_TOO_MANY_REQUESTS
+        || code == NGX_HTTP_SPEEDY_UNAVAILABLE)
+    {
+        p.retry_after = 1;
+        slcf = ngx_http_get_module_loc_conf(r, ngx_http_speedy_module);
+
+        if (code == NGX_HTTP_SPEEDY_TOO_MANY_REQUESTS && slcf->retry_after) {
+            if (ngx_http_complex_value(r, slcf->retry_after, &seconds)
+                != NGX_OK)
+            {
+                return NGX_ERROR;
+            }
+
+            n = ngx_atoi(seconds.data, seconds.len);
+            p.retry_after = (n > 0) ? n : 1;
+        }
+    }
+
+    return ngx_http_speedy_problem_send(r, code, &p);
+}
+
+
 ngx_int_t
 ngx_http_speedy_answer_send(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_str_t *body)

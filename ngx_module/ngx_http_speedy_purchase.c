@@ -43,7 +43,7 @@ ngx_http_speedy_purchase_handler(ngx_http_request_t *r)
     /* -t has seen that the location has speedy_auth; this is the belt */
 
     ctx = ngx_http_speedy_ctx_get(r);
-    if (ctx == NULL || ctx->role != NGX_HTTP_SPEEDY_ROLE_USER) {
+    if (ctx == NULL || ctx->who.role != NGX_HTTP_SPEEDY_ROLE_USER) {
         return NGX_HTTP_FORBIDDEN;
     }
 

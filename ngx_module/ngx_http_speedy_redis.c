@@ -98,7 +98,8 @@ static void ngx_http_speedy_redis_done(redisAsyncContext *ac, void *reply,
 static const ngx_str_t  ngx_http_speedy_scripts[] = {
     ngx_string(SPEEDY_LUA_RESERVE),
     ngx_string(SPEEDY_LUA_ACK),
-    ngx_string(SPEEDY_LUA_PROBE)
+    ngx_string(SPEEDY_LUA_PROBE),
+    ngx_string(SPEEDY_LUA_ENDED)
 };
 
 static ngx_http_speedy_redis_t  rk;
@@ -582,6 +583,7 @@ ngx_http_speedy_redis_setup_step(ngx_int_t rc)
                   "speedy: connected to Redis, run_id %*s",
                   (size_t) NGX_HTTP_SPEEDY_RUN_ID_LEN, rk.run_id);
 
+    ngx_http_speedy_sessions_connected();
     ngx_http_speedy_job_started();
 }
 

@@ -28,7 +28,6 @@
 
 #define NGX_HTTP_SPEEDY_ZONE_MIN     (1024 * 1024)
 #define NGX_HTTP_SPEEDY_SALES        64
-#define NGX_HTTP_SPEEDY_WORKERS      128
 #define NGX_HTTP_SPEEDY_SET_FIRST    1024
 
 /* microseconds */
@@ -69,19 +68,10 @@ typedef struct {
 
 
 typedef struct {
-    ngx_pid_t                   pid;        /* 0: free */
-    ngx_uint_t                  redis_ready;
-    ngx_uint_t                  redis_waiting;
-    ngx_uint_t                  kafka_ready;
-    ngx_uint_t                  kafka_waiting;
-    ngx_uint_t                  jobs;
-} ngx_http_speedy_gauges_t;
-
-
-typedef struct {
     u_char                      secret[16];
     uint64_t                    claims;
     ngx_http_speedy_sale_t      sales[NGX_HTTP_SPEEDY_SALES];
+    ngx_http_speedy_ended_t     ended;
     ngx_http_speedy_gauges_t    workers[NGX_HTTP_SPEEDY_WORKERS];
     ngx_atomic_t                codes[NGX_HTTP_SPEEDY_NCODES];
     ngx_atomic_t                counters[NGX_HTTP_SPEEDY_NCOUNTERS];
@@ -262,6 +252,8 @@ ngx_http_speedy_zone_gauges(void)
         g->kafka_ready = ngx_http_speedy_kafka_ready();
         g->kafka_waiting = ngx_http_speedy_kafka_waiting();
         g->jobs = ngx_http_speedy_job_count();
+        g->sessions_known = ngx_http_speedy_sessions_known();
+        g->sessions_ended = ngx_http_speedy_sessions_count();
     }
 }
 
@@ -290,7 +282,8 @@ ngx_http_speedy_zone_ask(ngx_http_speedy_ctx_t *ctx,
     view->answer = NGX_HTTP_SPEEDY_ZONE_ASK;
     view->claim.claim = 0;
 
-    user = ngx_http_speedy_zone_hash(ctx->user.data, ctx->user.len);
+    user = ngx_http_speedy_zone_hash(ctx->who.user.data,
+                                     ctx->who.user.len);
 
     ngx_shmtx_lock(&ngx_http_speedy_shpool->mutex);
 
@@ -693,88 +686,36 @@ ngx_http_speedy_count_code(ngx_http_speedy_code_e code)
 }
 
 
-#define NGX_HTTP_SPEEDY_COUNTER_TEXT(name, metric, help)  { metric, help },
-
-static const struct {
-    const char  *metric;
-    const char  *help;
-} ngx_http_speedy_counter_texts[] = {
-    NGX_HTTP_SPEEDY_COUNTERS(NGX_HTTP_SPEEDY_COUNTER_TEXT)
-};
-
-
-static const struct {
-    const char  *name;
-    const char  *help;
-    size_t       offset;
-} ngx_http_speedy_gauge_texts[] = {
-    { "redis_up", "1: the worker's Redis connection is ready",
-      offsetof(ngx_http_speedy_gauges_t, redis_ready) },
-    { "redis_waiting", "Commands whose reply is awaited",
-      offsetof(ngx_http_speedy_gauges_t, redis_waiting) },
-    { "kafka_up", "1: the worker has a producer",
-      offsetof(ngx_http_speedy_gauges_t, kafka_ready) },
-    { "kafka_waiting", "Events whose report is awaited",
-      offsetof(ngx_http_speedy_gauges_t, kafka_waiting) },
-    { "purchases_in_flight", "Purchases under way",
-      offsetof(ngx_http_speedy_gauges_t, jobs) }
-};
-
-
-u_char *
-ngx_http_speedy_zone_metrics(u_char *p, u_char *last)
+ngx_slab_pool_t *
+ngx_http_speedy_zone_pool(void)
 {
-    u_char                    *base;
-    ngx_uint_t                 i, k;
-    const char                *help;
-    ngx_http_speedy_gauges_t  *g;
+    return ngx_http_speedy_shpool;
+}
 
-    p = ngx_slprintf(p, last, "# HELP speedy_answers_total Answers by code\n"
-                     "# TYPE speedy_answers_total counter\n");
 
-    for (i = 0; i < NGX_HTTP_SPEEDY_NCODES; i++) {
-        p = ngx_slprintf(p, last, "speedy_answers_total{code=\"%s\"} %uA\n",
-                         ngx_http_speedy_code_text(i),
-                         ngx_http_speedy_shared->codes[i]);
-    }
+ngx_http_speedy_ended_t *
+ngx_http_speedy_zone_ended(void)
+{
+    return &ngx_http_speedy_shared->ended;
+}
 
-    for (i = 0; i < NGX_HTTP_SPEEDY_NCOUNTERS; i++) {
-        help = ngx_http_speedy_counter_texts[i].help;
 
-        if (help) {
-            base = (u_char *) ngx_http_speedy_counter_texts[i].metric;
-            k = strcspn((char *) base, "{");
-            p = ngx_slprintf(p, last, "# HELP speedy_%*s %s\n"
-                             "# TYPE speedy_%*s counter\n",
-                             (size_t) k, base, help, (size_t) k, base);
-        }
+ngx_atomic_t *
+ngx_http_speedy_zone_codes(void)
+{
+    return ngx_http_speedy_shared->codes;
+}
 
-        p = ngx_slprintf(p, last, "speedy_%s %uA\n",
-                         ngx_http_speedy_counter_texts[i].metric,
-                         ngx_http_speedy_shared->counters[i]);
-    }
 
-    for (k = 0; k < sizeof(ngx_http_speedy_gauge_texts)
-                    / sizeof(ngx_http_speedy_gauge_texts[0]); k++)
-    {
-        p = ngx_slprintf(p, last, "# HELP speedy_%s %s\n"
-                         "# TYPE speedy_%s gauge\n",
-                         ngx_http_speedy_gauge_texts[k].name,
-                         ngx_http_speedy_gauge_texts[k].help,
-                         ngx_http_speedy_gauge_texts[k].name);
+ngx_atomic_t *
+ngx_http_speedy_zone_counters(void)
+{
+    return ngx_http_speedy_shared->counters;
+}
 
-        for (i = 0; i < NGX_HTTP_SPEEDY_WORKERS; i++) {
-            g = &ngx_http_speedy_shared->workers[i];
 
-            if (g->pid) {
-                p = ngx_slprintf(p, last, "speedy_%s{pid=\"%P\"} %ui\n",
-                                 ngx_http_speedy_gauge_texts[k].name, g->pid,
-                                 *(ngx_uint_t *)
-                                     ((u_char *) g
-                                      + ngx_http_speedy_gauge_texts[k].offset));
-            }
-        }
-    }
-
-    return p;
+ngx_http_speedy_gauges_t *
+ngx_http_speedy_zone_workers(void)
+{
+    return ngx_http_speedy_shared->workers;
 }

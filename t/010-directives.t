@@ -3,7 +3,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
-use Speedy::Util qw(temp_dir write_file run_command);
+use Speedy::Util qw(temp_dir write_file run_command free_port);
 
 BEGIN {
     my $dir = temp_dir('conf');
@@ -16,7 +16,22 @@ BEGIN {
         "$dir/ec.key");
     run_command(10, qw(openssl ec -pubout -in), "$dir/ec.key", '-out',
         "$dir/ec.pub");
+    my %other = (
+        p384    => [qw(-algorithm EC -pkeyopt ec_paramgen_curve:P-384)],
+        rsa1024 => [qw(-algorithm RSA -pkeyopt rsa_keygen_bits:1024)],
+        rsa     => [qw(-algorithm RSA -pkeyopt rsa_keygen_bits:2048)],
+        pss     => [qw(-algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048)],
+        ed25519 => [qw(-algorithm ED25519)],
+    );
+    for my $name (sort keys %other) {
+        run_command(30, qw(openssl genpkey), @{ $other{$name} }, '-out',
+            "$dir/$name.key");
+        run_command(10, qw(openssl pkey -pubout -in), "$dir/$name.key", '-out',
+            "$dir/$name.pub");
+    }
+    chmod 0400, "$dir/ec.pub";
     $ENV{TEST_NGINX_KEYS} = $dir;
+    $ENV{TEST_NGINX_OTHER_PORT} = free_port();
 }
 
 use Speedy::Nginx 'no_plan';
@@ -50,10 +65,14 @@ __DATA__
     speedy_jwt_leeway 0s;
     speedy_jwt_max_ttl 1s;
     speedy_jwt_cache 0;
+    speedy_sessions 100ms;
+    speedy_sessions_max_age 10m;
     speedy_auth owner;
     speedy_purchase_archive @there;
 --- config
     location @there { return 200; }
+    location = /jwks { speedy_auth off; speedy_jwks; }
+    location @problem { speedy_auth off; speedy_problem $arg_wait; }
     location /orders { speedy_auth user; speedy_purchase; }
     location = /metrics { speedy_auth off; speedy_status; }
 --- request
@@ -83,6 +102,7 @@ qr/"speedy_purchase" needs "speedy_auth user" in this location, .* in \S*nginx.c
     speedy_redis unix:/nowhere;
     speedy_kafka 127.0.0.1:1;
     speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/key;
+    speedy_sessions off;
 --- config
     location /o { speedy_auth operator; speedy_purchase; }
 --- must_die
@@ -96,6 +116,7 @@ staff do not buy
     speedy_redis unix:/nowhere;
     speedy_kafka 127.0.0.1:1;
     speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/key;
+    speedy_sessions off;
     speedy_auth user;
 --- config
     location /o { speedy_purchase; }
@@ -110,6 +131,7 @@ qr/needs "speedy_zone NAME=SIZE" in the http block, in \S+:\d+/
     speedy_zone one=1m;
     speedy_kafka 127.0.0.1:1;
     speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/key;
+    speedy_sessions off;
     speedy_auth user;
 --- config
     location /o { speedy_purchase; }
@@ -124,6 +146,7 @@ qr/needs "speedy_redis .* in \S+:\d+/
     speedy_zone one=1m;
     speedy_redis unix:/nowhere;
     speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/key;
+    speedy_sessions off;
     speedy_auth user;
 --- config
     location /o { speedy_purchase; }
@@ -322,6 +345,7 @@ is empty: write Redis' password into it
     speedy_redis unix:/nowhere;
     speedy_kafka 127.0.0.1:1;
     speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/key;
+    speedy_sessions off;
     speedy_auth user;
 --- config
     location /o { speedy_purchase; speedy_purchase_archive @gone; }
@@ -346,3 +370,173 @@ give its name, as in "@archive"
 --- must_die
 --- error_log eval
 qr/"speedy_status" needs shared memory: .* in \S+:\d+/
+
+
+
+=== TEST 30: a public key as a secret
+--- http_config
+    speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/ec.pub;
+--- must_die
+--- error_log eval
+qr/holds a key in PEM form, which is no secret: give ES256 or RS256 .* in \S+:\d+/
+
+
+
+=== TEST 31: an RSA key for ES256
+--- http_config
+    speedy_jwt_key k1 ES256 $TEST_NGINX_KEYS/rsa.pub;
+--- must_die
+--- error_log eval
+qr/holds no EC public key in PEM form .*: give the algorithm that its key is for.* in \S+:\d+/
+
+
+
+=== TEST 32: a curve that is not ES256's
+--- http_config
+    speedy_jwt_key k1 ES256 $TEST_NGINX_KEYS/p384.pub;
+--- must_die
+--- error_log eval
+qr/of the curve "secp384r1": ES256 needs P-256, .* in \S+:\d+/
+
+
+
+=== TEST 33: an RSA key that is short
+--- http_config
+    speedy_jwt_key k1 RS256 $TEST_NGINX_KEYS/rsa1024.pub;
+--- must_die
+--- error_log eval
+qr/an RSA key of 1024 bits: RS256 needs one of 2048 to 4096 in \S+:\d+/
+
+
+
+=== TEST 34: an RSA key for another padding
+--- http_config
+    speedy_jwt_key k1 RS256 $TEST_NGINX_KEYS/pss.pub;
+--- must_die
+--- error_log
+holds no RSA public key in PEM form
+
+
+
+=== TEST 35: a key of another kind altogether
+--- http_config
+    speedy_jwt_key k1 ES256 $TEST_NGINX_KEYS/ed25519.pub;
+--- must_die
+--- error_log
+holds no EC public key in PEM form
+
+
+
+=== TEST 36: a private key at the gateway
+--- http_config
+    speedy_jwt_key k1 RS256 $TEST_NGINX_KEYS/rsa.key;
+--- must_die
+--- error_log eval
+qr/holds a private key, which no gateway may have: .*openssl pkey .* in \S+:\d+/
+
+
+
+=== TEST 37: an old-style private key at the gateway
+--- http_config
+    speedy_jwt_key k1 ES256 $TEST_NGINX_KEYS/ec.key;
+--- must_die
+--- error_log
+holds a private key, which no gateway may have
+
+
+
+=== TEST 38: tokens without a word on ended sessions
+--- http_config
+    speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/key;
+    speedy_auth user;
+--- must_die
+--- error_log eval
+qr/add "speedy_sessions 500ms", or "speedy_sessions off" .* in \S+:\d+/
+
+
+
+=== TEST 39: ended sessions without Redis
+--- http_config
+    speedy_zone one=1m;
+    speedy_sessions 500ms;
+--- must_die
+--- error_log eval
+qr/"speedy_sessions" needs "speedy_zone NAME=SIZE" and "speedy_redis .* in \S+:\d+/
+
+
+
+=== TEST 40: looks too far apart
+--- http_config
+    speedy_sessions 11s;
+--- must_die
+--- error_log
+"speedy_sessions 11s" is out of range: give 100ms to 10000ms
+
+
+
+=== TEST 41: an age that each late reply exceeds
+--- http_config
+    speedy_zone one=1m;
+    speedy_redis unix:/nowhere;
+    speedy_sessions 1s;
+    speedy_sessions_max_age 1s;
+--- must_die
+--- error_log eval
+qr/"speedy_sessions_max_age" must be at least twice "speedy_sessions", .* in \S+:\d+/
+
+
+
+=== TEST 42: what is forgotten is closed: one place of a server asks for a token
+--- http_config
+    speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/key;
+    speedy_sessions off;
+--- config
+    location = /forgotten { stub_status; }
+    location = /open { speedy_auth off; stub_status; }
+    location = /staff { speedy_auth cs; stub_status; }
+    location = /by-method { speedy_auth off; limit_except POST { speedy_auth user; } proxy_pass http://127.0.0.1:$TEST_NGINX_SERVER_PORT/open; }
+--- request eval
+['GET /forgotten', 'GET /open', 'GET /staff', 'GET /', 'GET /by-method', 'POST /by-method', 'DELETE /by-method']
+--- error_code eval
+[401, 200, 401, 401, 401, 405, 401]
+
+
+
+=== TEST 43: a server that asks for none stays as nginx makes it
+--- http_config
+    speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/key;
+    speedy_sessions off;
+    server { listen 127.0.0.1:$TEST_NGINX_OTHER_PORT; location / { speedy_auth user; } }
+--- config
+    location = /plain { stub_status; }
+--- request
+GET /plain
+
+
+
+=== TEST 44: the public keys, and nothing else
+--- http_config
+    speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/key;
+    speedy_jwt_key k2 RS256 $TEST_NGINX_KEYS/rsa.pub;
+--- config
+    location = /jwks { speedy_jwks; }
+--- request eval
+['GET /jwks', 'HEAD /jwks', 'POST /jwks']
+--- error_code eval
+[200, 200, 405]
+--- response_body_like eval
+[qr/^\{"keys":\[\{"kty":"RSA","kid":"k2","use":"sig","alg":"RS256","n":"[\w-]{342}","e":"AQAB"\}\]\}\n$/, '^$', '405']
+--- response_headers eval
+['Cache-Control: public, max-age=300', 'Cache-Control: public, max-age=300', '']
+
+
+
+=== TEST 45: no public keys
+--- http_config
+    speedy_jwt_key k1 HS256 $TEST_NGINX_KEYS/key;
+--- config
+    location = /jwks { speedy_jwks; }
+--- request
+GET /jwks
+--- response_body
+{"keys":[]}

@@ -27,6 +27,15 @@
 #define SPEEDY_SALE_LIVE "live"
 #define SPEEDY_SALE_ARCHIVED "archived"
 
+/*
+ * Sessions that ended while an access token of theirs may still live. Zset:
+ * session id → Unix ms until which. `loaded`: the run_id of the Redis into
+ * which userd wrote all of them. `version` changes with each change.
+ */
+#define SPEEDY_KEY_SESSIONS_ENDED "speedy:sessions:ended"
+#define SPEEDY_KEY_SESSIONS_LOADED "speedy:sessions:loaded"
+#define SPEEDY_KEY_SESSIONS_VERSION "speedy:sessions:version"
+
 #define SPEEDY_TOPIC_ORDERS "speedy.orders"
 
 /* Users, sales, variants, products: 1..40 of [A-Za-z0-9_-]. */

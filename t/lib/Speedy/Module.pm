@@ -94,7 +94,8 @@ sub gateway {
             'user default on nopass ~* &* +@all',
             'user speedy on >secret ~speedy:* resetchannels -@all +info +time'
                 . ' +eval +evalsha +script|load +exists +hget +hset +hmget'
-                . ' +hgetall +hdel +hexists +hincrby +rpush +llen +lrange',
+                . ' +hgetall +hdel +hexists +hincrby +rpush +llen +lrange'
+                . ' +get +zcard +zrange',
         ],
     );
     if ($o{kafka} // 1) {
@@ -113,6 +114,7 @@ sub gateway_http {
         redis_password_file => "$dir/password",
         kafka               => $brokers,
         jwt_key             => "k1 HS256 $dir/current",
+        sessions            => 'off',
         %o,
     );
     my $text = '';
