@@ -16,8 +16,6 @@ CREATE TABLE users (
     master_key    VARCHAR(20) CHARACTER SET ascii NULL,
     language      CHAR(2) CHARACTER SET ascii NOT NULL DEFAULT 'ko',
     password_hash VARCHAR(200) CHARACTER SET ascii NULL,
-    failures      INT NOT NULL DEFAULT 0,
-    login_after   DATETIME(3) NULL,
     version       INT NOT NULL DEFAULT 1,
     created_at    DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     updated_at    DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
@@ -67,7 +65,9 @@ CREATE TABLE addresses (
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- A proof that somebody reads the mail of an address, for one purpose. It has
--- a data key of its own: there may be no user yet, and never be one.
+-- a data key of its own: there may be no user yet, and never be one. Purpose
+-- `notice` proves nothing: it keeps the address of an account that was ended
+-- until its last mail is out. Rows are deleted after a day.
 CREATE TABLE verifications (
     id            BINARY(16) NOT NULL,
     purpose       VARCHAR(10) CHARACTER SET ascii NOT NULL,
@@ -92,7 +92,18 @@ CREATE TABLE verifications (
     KEY by_address (email_index, purpose, created_at),
     KEY by_age (created_at),
     KEY by_master_key (master_key, id),
-    CONSTRAINT verification_purpose CHECK (purpose IN ('signup', 'reset'))
+    CONSTRAINT verification_purpose
+        CHECK (purpose IN ('signup', 'reset', 'notice'))
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Locked while a verification is asked for, so that an address' limits hold
+-- for requests that come at once.
+CREATE TABLE verification_locks (
+    email_index BINARY(16) NOT NULL,
+    purpose     VARCHAR(10) CHARACTER SET ascii NOT NULL,
+    asked_at    DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
+    PRIMARY KEY (email_index, purpose),
+    KEY by_age (asked_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
 -- A code is made when its mail is written, and kept only as HMAC over code,
@@ -170,4 +181,16 @@ CREATE TABLE refresh_tokens (
     KEY by_session (session_id),
     CONSTRAINT refresh_session FOREIGN KEY (session_id)
         REFERENCES sessions (id) ON DELETE CASCADE
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+-- Wrong passwords in a row, by a keyed digest of the name that was given:
+-- whether anybody has that name makes no difference. `login_after`: no
+-- password is looked at before.
+CREATE TABLE login_failures (
+    subject     BINARY(16) NOT NULL,
+    failures    INT NOT NULL,
+    failed_at   DATETIME(3) NOT NULL,
+    login_after DATETIME(3) NULL,
+    PRIMARY KEY (subject),
+    KEY by_age (failed_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;

@@ -54,17 +54,19 @@ GRANT UPDATE (resolved_at, resolution) ON speedy.dead_letters TO speedyctl@local
 
 GRANT SELECT, INSERT ON speedy.users TO userd@localhost;
 GRANT UPDATE (state, email_index, sealed_email, sealed_name, sealed_phone,
-    data_key, master_key, language, password_hash, failures, login_after,
-    version, updated_at, ended_at) ON speedy.users TO userd@localhost;
+    data_key, master_key, language, password_hash, version, updated_at,
+    ended_at) ON speedy.users TO userd@localhost;
 GRANT SELECT, INSERT ON speedy.consents TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.addresses TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.verifications TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.verification_codes TO userd@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.verification_locks TO userd@localhost;
 GRANT SELECT, INSERT ON speedy.staff TO userd@localhost;
 GRANT UPDATE (role, state, password_hash, sealed_totp, totp_step, failures,
     login_after, version) ON speedy.staff TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.sessions TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.refresh_tokens TO userd@localhost;
+GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.login_failures TO userd@localhost;
 GRANT SELECT, INSERT ON speedy.audit_log TO userd@localhost;
 GRANT SELECT, INSERT ON speedy.mails TO userd@localhost;
 GRANT UPDATE (state, next_at, expires_at) ON speedy.mails TO userd@localhost;
