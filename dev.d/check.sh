@@ -75,6 +75,7 @@ check_lint() {
         case $(head -n 1 "$file") in
         *perl*) perl -It/lib -c "$file" 2>&1 | grep -v 'syntax OK' && failed=1 ;;
         *bash*) bash -n "$file" || failed=1 ;;
+        *python3*) python3 -c 'import sys; compile(open(sys.argv[1]).read(), sys.argv[1], "exec")' "$file" || failed=1 ;;
         esac
     done < <(find dev dev.d t bench .ci -type f \( -perm -u+x -o -name '*.t' -o -name '*.pm' \))
     for file in dev.d/*.sh; do bash -n "$file" || failed=1; done

@@ -34,6 +34,7 @@ config_secrets() {
     secret pepper
     secret code-key
     secret refresh-key
+    secret smtp-password
     # Pages of lists: the mark where the next one begins.
     secret cursor-key
 }
@@ -72,6 +73,8 @@ master = m1
 [userd]
 shop_url = http://127.0.0.1:$PORT_SHOP
 
+$(smtp_settings)
+
 [speedyctl]
 sql_directory = $ROOT/sql
 # Tests and benchmarks make their tokens long before they use them.
@@ -89,6 +92,7 @@ REDIS_PORT=$PORT_REDIS
 REDIS_USER=speedy
 REDIS_PASSWORD_FILE=$DEV/secrets/redis-password
 KAFKA=127.0.0.1:$PORT_KAFKA
+SPEEDY_SMTP=127.0.0.1:$PORT_SMTP
 MYSQL_SOCKET=$DEV/run/mariadb/mariadb.sock
 MYSQL_DATABASE=speedy
 MYSQL_USER=reader

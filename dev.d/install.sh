@@ -6,6 +6,7 @@ PACKAGES_RUN=(
     nginx redis-server redis-tools mariadb-server mariadb-client
     openjdk-17-jre-headless maven ca-certificates
     curl jq openssl procps iproute2 util-linux
+    python3-aiosmtpd
 )
 PACKAGES_BUILD=(
     gcc libc6-dev make pkg-config nginx-dev libhiredis-dev librdkafka-dev
@@ -18,9 +19,10 @@ PACKAGES_TEST=(
     libcmocka-dev perl libtest-base-perl libtext-diff-perl
     liblist-moreutils-perl libwww-perl libtest-longstring-perl
     kcat faketime nghttp2-client
+    postfix sasl2-bin libsasl2-modules
 )
 # Servers whose packages would start a service of their own.
-PACKAGE_SERVICES=(nginx redis-server mariadb)
+PACKAGE_SERVICES=(nginx redis-server mariadb postfix)
 
 packages_missing() {
     local have

@@ -9,7 +9,8 @@ REDIS 6379
 KAFKA 9092
 KAFKA_CONTROLLER 9093
 KAFKA_JMX 9404
-MYSQL 3306'
+MYSQL 3306
+SMTP 2525'
 
 port_listens() {
     (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null

@@ -1,7 +1,7 @@
 # up, down, reset, status, logs, ctl.
 # shellcheck shell=bash
 
-STORES=(redis kafka mariadb)
+STORES=(redis kafka mariadb smtp)
 
 stack_up() {
     local detach='' began lock
@@ -73,6 +73,7 @@ stores_start() {
     local since kafka mariadb
     since=$(now_ms)
     redis_prepare
+    smtp_prepare
     mariadb_prepare
     kafka_prepare
     mkdir "$DEV/run/later"

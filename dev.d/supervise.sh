@@ -125,6 +125,7 @@ service_ready() {
     redis) redis_ready ;;
     kafka) kafka_ready ;;
     mariadb) mariadb_ready ;;
+    smtp) smtp_ready ;;
     nginx) nginx_ready ;;
     *) daemon_ready "$1" ;;
     esac

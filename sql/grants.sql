@@ -69,7 +69,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.refresh_tokens TO userd@localhost
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.login_failures TO userd@localhost;
 GRANT SELECT, INSERT ON speedy.audit_log TO userd@localhost;
 GRANT SELECT, INSERT ON speedy.mails TO userd@localhost;
-GRANT UPDATE (state, next_at, expires_at) ON speedy.mails TO userd@localhost;
+GRANT UPDATE (state, attempts, next_at, expires_at, ended_at)
+    ON speedy.mails TO userd@localhost;
 GRANT SELECT, INSERT, DELETE ON speedy.outbox TO userd@localhost;
 
 GRANT SELECT ON speedy.mails TO maild@localhost;
@@ -104,7 +105,8 @@ GRANT UPDATE (data_key, master_key) ON speedy.verifications TO speedyctl@localho
 GRANT UPDATE (state, password_hash, sealed_totp, failures, login_after,
     version, data_key, master_key) ON speedy.staff TO speedyctl@localhost;
 GRANT UPDATE (ended_at, end_reason) ON speedy.sessions TO speedyctl@localhost;
-GRANT UPDATE (state, next_at, expires_at) ON speedy.mails TO speedyctl@localhost;
+GRANT UPDATE (state, attempts, next_at, expires_at, ended_at)
+    ON speedy.mails TO speedyctl@localhost;
 GRANT INSERT ON speedy.outbox TO speedyctl@localhost;
 
 GRANT SELECT ON speedy.* TO reader@localhost;

@@ -24,13 +24,13 @@
 #include <string.h>
 
 #include "conf.h"
+#include "kafka_private.h"
 #include "log.h"
 #include "loop.h"
 
 #define TOPICS_MAX 8
 #define PARTITIONS_MAX 256
 #define FLUSH_MS 1000
-#define CLOSE_MS 5000
 
 struct record {
     struct speedy_message *message; /* NULL: the sender left */
@@ -142,8 +142,8 @@ static int set(rd_kafka_conf_t *conf, const char *name, const char *value)
 }
 
 /* Brokers, the client's name, and speedy.conf's own `kafka.*`. */
-static rd_kafka_conf_t *conf_new(const char *client_id,
-                                 const char *const (*own)[2])
+rd_kafka_conf_t *speedy_kafka_conf_new(const char *client_id,
+                                       const char *const (*own)[2])
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     int bad = 0;
@@ -164,7 +164,7 @@ static rd_kafka_conf_t *conf_new(const char *client_id,
     return NULL;
 }
 
-static rd_kafka_t *handle_new(rd_kafka_type_t type, rd_kafka_conf_t *conf)
+rd_kafka_t *speedy_kafka_handle_new(rd_kafka_type_t type, rd_kafka_conf_t *conf)
 {
     char why[256];
     rd_kafka_t *rk = rd_kafka_new(type, conf, why, sizeof(why));
@@ -187,11 +187,11 @@ static int producer_open(struct speedy_producer *p)
     rd_kafka_conf_t *conf;
 
     snprintf(timeout, sizeof(timeout), "%ld", p->message_timeout_ms);
-    conf = conf_new(p->client_id, own);
+    conf = speedy_kafka_conf_new(p->client_id, own);
     if (conf == NULL)
         return -1;
     rd_kafka_conf_set_dr_msg_cb(conf, on_report);
-    p->rk = handle_new(RD_KAFKA_PRODUCER, conf);
+    p->rk = speedy_kafka_handle_new(RD_KAFKA_PRODUCER, conf);
     return p->rk == NULL ? -1 : 0;
 }
 
@@ -207,7 +207,8 @@ static void producer_destroy(void *rk)
 static void producer_close(struct speedy_producer *p)
 {
     if (p->rk != NULL)
-        speedy_bounded("kafka producer", producer_destroy, p->rk, CLOSE_MS);
+        speedy_bounded("kafka producer", producer_destroy, p->rk,
+                       SPEEDY_KAFKA_CLOSE_MS);
     p->rk = NULL;
 }
 
@@ -379,9 +380,9 @@ struct speedy_consumer *speedy_consumer_new_marking(const char *client_id,
 
     if (c == NULL)
         abort();
-    conf = conf_new(client_id, own);
+    conf = speedy_kafka_conf_new(client_id, own);
     if (conf != NULL)
-        c->rk = handle_new(RD_KAFKA_CONSUMER, conf);
+        c->rk = speedy_kafka_handle_new(RD_KAFKA_CONSUMER, conf);
     if (c->rk == NULL) {
         free(c);
         return NULL;
@@ -406,7 +407,8 @@ static void consumer_destroy(void *data)
 void speedy_consumer_free(struct speedy_consumer *c)
 {
     if (c != NULL)
-        speedy_bounded("kafka consumer", consumer_destroy, c, CLOSE_MS);
+        speedy_bounded("kafka consumer", consumer_destroy, c,
+                       SPEEDY_KAFKA_CLOSE_MS);
 }
 
 int speedy_consumer_partitions(struct speedy_consumer *c, const char *topic,

@@ -87,4 +87,20 @@ int speedy_consumer_commit(struct speedy_consumer *c, const char *topic,
 int speedy_consumer_committed(struct speedy_consumer *c, const char *topic,
                               int partition, long timeout_ms, int64_t *offset);
 
+/*
+ * A member of a consumer group, for topics whose records are hints: read at
+ * least once as long as the process lives, offsets are committed now and then
+ * by librdkafka. What must not be lost is consumed with offsets in MySQL.
+ */
+struct speedy_group;
+/* Texts are copied. NULL after logging. */
+struct speedy_group *speedy_group_new(const char *client_id, const char *group,
+                                      const char *topic);
+void speedy_group_free(struct speedy_group *g); /* bounded */
+/*
+ * The next record, which the caller destroys; NULL after timeout_ms, or when
+ * the broker complained (logged). One thread.
+ */
+rd_kafka_message_t *speedy_group_read(struct speedy_group *g, long timeout_ms);
+
 #endif

@@ -64,6 +64,13 @@ static const struct ctl_option reset_options[] = {
 static const struct ctl_option rotate_options[] = {
     {"to", "ID", "the key that [keys] master names (default)"},
     {NULL, NULL, NULL}};
+static const struct ctl_option mails_options[] = {
+    {"state", "STATE", "QUEUED, SENDING, SENT, FAILED, EXPIRED or DROPPED"},
+    {"user", "ID", "for this user only"},
+    {"limit", "N", "at most so many (default 50)"},
+    {NULL, NULL, NULL}};
+static const struct ctl_option mail_retry_options[] = {
+    {"failed", NULL, "every mail that has FAILED"}, {NULL, NULL, NULL}};
 static const struct ctl_option migrate_options[] = {
     {"sql", "DIR", "where NNN_what.sql stand"},
     {"dry-run", NULL, "say what would run"},
@@ -131,6 +138,11 @@ const struct ctl_command ctl_commands[] = {
      ctl_keys_status},
     {"keys rotate", "", 0, 0, rotate_options,
      "wraps every data key with the current master key", ctl_keys_rotate},
+    {"mail list", "", 0, 0, mails_options, "the latest mails", ctl_mail_list},
+    {"mail show", "ID", 1, 1, NULL, "one mail, without its address",
+     ctl_mail_show},
+    {"mail retry", "[ID]", 0, 1, mail_retry_options,
+     "sends again what has failed", ctl_mail_retry},
     {"migrate", "", 0, 0, migrate_options, "brings the schema forward",
      ctl_migrate},
     {"audit", "[FILE …]", 0, CTL_ARGS_MAX, audit_options,

@@ -266,6 +266,7 @@ int ctl_doctor(struct ctl *c)
     if (mysql && redis)
         clocks(&d);
     doctor_kafka(&d);
+    doctor_mail(&d);
     doctor_accounts(&d, mysql);
     if (c->json) {
         speedy_buf_printf(&d.json, "],\"warned\":%d,\"failed\":%d}", d.warned,

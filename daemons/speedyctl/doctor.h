@@ -16,6 +16,7 @@ struct doctor {
 void doctor_say(struct doctor *d, enum doctor_level level, const char *what,
                 const char *found, const char *remedy);
 void doctor_kafka(struct doctor *d);
+void doctor_mail(struct doctor *d);
 /* mysql: it answers. */
 void doctor_accounts(struct doctor *d, bool mysql);
 

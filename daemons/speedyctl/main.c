@@ -9,6 +9,7 @@
 #include "../common/conf.h"
 #include "../common/log.h"
 #include "../common/loop.h"
+#include "../shop/mail_conf.h"
 #include "ctl.h"
 
 #define CONF_DEFAULT "/etc/speedy/speedy.conf"
@@ -28,8 +29,8 @@ static int leading_options(int argc, char **argv, const char **conf)
 int main(int argc, char **argv)
 {
     static struct ctl c;
-    const struct speedy_setting *tables[] = {speedy_conf_table,
-                                             ctl_settings_table, NULL};
+    const struct speedy_setting *tables[] = {
+        speedy_conf_table, ctl_settings_table, speedy_mail_conf_table, NULL};
     const char *conf = CONF_DEFAULT;
     int n, code;
 
