@@ -119,7 +119,7 @@ $(foreach t,$(patsubst t/unit/%_test.c,%,$(UNIT_SOURCES)),\
 
 # Tokens are checked by the library that nginx's module checks them by.
 $(B)/unit/speedyctl/token_test $(B)/unit/common/jwt_test \
-	$(B)/unit/userd/sessions_test: UNIT_LIBS := -ljwt
+	$(B)/unit/userd/login_test: UNIT_LIBS := -ljwt
 
 unit-build: $(UNIT_TESTS)
 unit: unit-build

@@ -4,7 +4,8 @@
 # What the scripts in lua/ and the clients call, and no more.
 REDIS_COMMANDS='+ping +info +time +eval +evalsha +script|load +exists +del
     +unlink +rename +pexpire +persist +hget +hset +hsetnx +hmget +hgetall
-    +hkeys +hvals +hlen +hdel +hexists +hincrby +hscan +rpush +llen +lrange'
+    +hkeys +hvals +hlen +hdel +hexists +hincrby +hscan +rpush +llen +lrange
+    +get +set +zadd +zcard +zrange +zrangebyscore +zremrangebyscore'
 
 redis_prepare() {
     local password admin

@@ -18,6 +18,8 @@ struct speedy_script speedy_script_lookup = {"lookup", SPEEDY_LUA_LOOKUP, ""};
 struct speedy_script speedy_script_release = {"release", SPEEDY_LUA_RELEASE,
                                               ""};
 struct speedy_script speedy_script_renew = {"renew", SPEEDY_LUA_RENEW, ""};
+struct speedy_script speedy_script_sessions = {"sessions", SPEEDY_LUA_SESSIONS,
+                                               ""};
 struct speedy_script speedy_script_snapshot = {"snapshot", SPEEDY_LUA_SNAPSHOT,
                                                ""};
 struct speedy_script speedy_script_stage = {"stage", SPEEDY_LUA_STAGE, ""};

@@ -10,8 +10,8 @@
 extern struct speedy_script speedy_script_ack, speedy_script_adjust,
     speedy_script_archive, speedy_script_claim, speedy_script_fence,
     speedy_script_load, speedy_script_lookup, speedy_script_release,
-    speedy_script_renew, speedy_script_snapshot, speedy_script_stage,
-    speedy_script_sweep;
+    speedy_script_renew, speedy_script_sessions, speedy_script_snapshot,
+    speedy_script_stage, speedy_script_sweep;
 
 /* The keys of one sale, made once and kept. */
 struct speedy_keys {

@@ -11,6 +11,7 @@
 #include "../common/stores.h"
 #include "hasher.h"
 #include "routes.h"
+#include "sessions.h"
 #include "text.h"
 #include "userd.h"
 
@@ -79,11 +80,12 @@ int main(int argc, char **argv)
     if (keys_load() != 0 ||
         speedy_stores_init("userd", (int)userd_settings.mysql_connections) != 0)
         return 1;
-    if (start(options.instance) != 0)
+    if (userd_sessions_start() != 0 || start(options.instance) != 0)
         return 1;
     speedy_log(SPEEDY_INFO, "ready", "master_key=%s", speedy_seal_master());
     rc = speedy_loop_run(GRACE_MS);
     speedy_http_stop();
+    userd_sessions_stop();
     speedy_stores_free();
     keys_wipe();
     return rc == 0 ? 0 : 1;

@@ -4,6 +4,7 @@
 #include "userd.h"
 
 #include "hasher.h"
+#include "sessions.h"
 
 #define MINUTE 60000
 #define DAY 86400000
@@ -30,5 +31,6 @@ const struct speedy_setting userd_settings_table[] = {
     {"userd", "verification_life", SPEEDY_CONF_MSEC,
      &userd_settings.verification_life, "24h", 2 * 60 * MINUTE, 5L * DAY},
     USERD_HASHER_SETTINGS,
+    USERD_SESSION_SETTINGS,
     {NULL, NULL, SPEEDY_CONF_TEXT, NULL, NULL, 0, 0},
 };
