@@ -133,8 +133,6 @@ CREATE TABLE staff (
     master_key    VARCHAR(20) CHARACTER SET ascii NOT NULL,
     -- the last time step whose code was taken: no code works twice
     totp_step     BIGINT NOT NULL DEFAULT 0,
-    failures      INT NOT NULL DEFAULT 0,
-    login_after   DATETIME(3) NULL,
     version       INT NOT NULL DEFAULT 1,
     created_at    DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     PRIMARY KEY (id),

@@ -62,8 +62,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.verifications TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.verification_codes TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.verification_locks TO userd@localhost;
 GRANT SELECT, INSERT ON speedy.staff TO userd@localhost;
-GRANT UPDATE (role, state, password_hash, sealed_totp, totp_step, failures,
-    login_after, version) ON speedy.staff TO userd@localhost;
+GRANT UPDATE (role, state, password_hash, sealed_totp, totp_step, version)
+    ON speedy.staff TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.sessions TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.refresh_tokens TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.login_failures TO userd@localhost;
@@ -102,8 +102,8 @@ GRANT SELECT (id, login, role, state) ON speedy.staff TO productd@localhost;
 GRANT INSERT ON speedy.staff TO speedyctl@localhost;
 GRANT UPDATE (data_key, master_key) ON speedy.users TO speedyctl@localhost;
 GRANT UPDATE (data_key, master_key) ON speedy.verifications TO speedyctl@localhost;
-GRANT UPDATE (state, password_hash, sealed_totp, failures, login_after,
-    version, data_key, master_key) ON speedy.staff TO speedyctl@localhost;
+GRANT UPDATE (state, password_hash, sealed_totp, version, data_key, master_key)
+    ON speedy.staff TO speedyctl@localhost;
 GRANT UPDATE (ended_at, end_reason) ON speedy.sessions TO speedyctl@localhost;
 GRANT UPDATE (state, attempts, next_at, expires_at, ended_at)
     ON speedy.mails TO speedyctl@localhost;

@@ -134,9 +134,8 @@ int speedy_staff_renew(struct speedy_db *db, const char *id,
     speedy_data_key_wipe(&k.key);
     return speedy_db_exec(
         db,
-        "UPDATE staff SET sealed_totp = ?, failures = 0, login_after = NULL,"
-        " version = version + 1, password_hash = COALESCE(?, password_hash)"
-        " WHERE id = ?",
+        "UPDATE staff SET sealed_totp = ?, version = version + 1,"
+        " password_hash = COALESCE(?, password_hash) WHERE id = ?",
         DB_ARGS(DB_BYTES(sealed, sizeof(sealed)),
                 password_hash != NULL ? DB_TEXT(password_hash) : DB_NULL,
                 DB_TEXT(id)),

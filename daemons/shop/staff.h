@@ -57,9 +57,9 @@ int speedy_staff_totp_open(const char *id, const struct speedy_db_value *sealed,
 
 /*
  * Within the caller's transaction: a new secret under the row's data key, a
- * new password unless NULL; failures are forgotten. The step of the last code
- * stays: it is a time. enum speedy_db_status (ERROR also when the data key
- * cannot be opened, REFUSED when there is no such row).
+ * new password unless NULL. The step of the last code stays: it is a time. enum
+ * speedy_db_status (ERROR also when the data key cannot be opened, REFUSED when
+ * there is no such row).
  */
 int speedy_staff_renew(struct speedy_db *db, const char *id,
                        const char *password_hash,

@@ -279,19 +279,17 @@ static int list_row(void *data, const struct speedy_db_value *col, size_t cols)
     if (l->json) {
         speedy_buf_printf(&l->out,
                           "%s{\"id\":\"%s\",\"login\":\"%s\",\"role\":\"%s\","
-                          "\"state\":\"%s\",\"failures\":%lld,\"sessions\":"
-                          "%lld,\"created_at\":",
+                          "\"state\":\"%s\",\"sessions\":%lld,\"created_at\":",
                           l->n ? "," : "", (const char *)col[0].bytes, login,
-                          role, state, (long long)col[4].number,
-                          (long long)col[5].number);
-        ctl_json_time(&l->out, col[6].number);
+                          role, state, (long long)col[4].number);
+        ctl_json_time(&l->out, col[5].number);
         speedy_buf_printf(&l->out, ",\"last_code_at\":");
-        ctl_json_time(&l->out, col[7].number);
+        ctl_json_time(&l->out, col[6].number);
         speedy_buf_printf(&l->out, "}");
     } else {
         speedy_buf_printf(&l->out, "%-20s %-9s %-7s %2lld sessions  last %s\n",
-                          login, role, state, (long long)col[5].number,
-                          ctl_time_text(col[7].number));
+                          login, role, state, (long long)col[4].number,
+                          ctl_time_text(col[6].number));
     }
     l->n++;
     return 0;
@@ -308,7 +306,7 @@ int ctl_staff_list(struct ctl *c)
         speedy_buf_printf(&l.out, "{\"data\":[");
     n = speedy_db_query(
         c->db,
-        "SELECT id, login, role, state, failures, (SELECT COUNT(*) FROM"
+        "SELECT id, login, role, state, (SELECT COUNT(*) FROM"
         " sessions s WHERE s.owner_id = staff.id AND s.ended_at IS NULL AND"
         " s.expires_at > UTC_TIMESTAMP(3)), " CTL_MS(
             "created_at") ","
