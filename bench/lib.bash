@@ -45,7 +45,7 @@ bench_nginx() {
     sed -i -E \
         -e 's/^worker_processes .*;/worker_processes 1;/' \
         -e 's/^( *)(limit_req|limit_conn) /\1#\2 /' \
-        -e "s|^( *)speedy_auth user;|&\\n\\1location = /yardstick { speedy_auth off; return 409; }|;" \
+        -e "0,/^ *speedy_auth user;/s|^( *)speedy_auth user;|&\\n\\1location = /yardstick { speedy_auth off; return 409; }|" \
         "$conf"
     kill -HUP "$PID_NGINX"
     wait_for 20 'the new worker' bench_one_worker "$old"

@@ -68,8 +68,13 @@ nginx_check() {
     fi
 }
 
-# Any HTTP answer tells that the workers take requests.
+# The workers take requests, and each knows which sessions have ended.
 nginx_ready() {
-    [ -s "$DEV/run/nginx.pid" ] &&
+    [ -s "$DEV/run/nginx.pid" ] || return 1
+    if grep -q '^ *speedy_sessions off;' "$DEV/etc/nginx.conf"; then
         curl -s -m 2 -o /dev/null "http://127.0.0.1:$PORT_SHOP/api/v1/"
+    else
+        curl -s -m 2 "http://127.0.0.1:$PORT_OPS/metrics" |
+            awk '/^speedy_sessions_known\{/ { n++; known += $2 } END { exit !(n && known == n) }'
+    fi
 }
