@@ -4,9 +4,11 @@
  */
 #include "routes.h"
 
+#include "admin.h"
 #include "sessions.h"
 
 #define SHOPPER (void *)&userd_shopper_sessions
+#define STAFF (void *)&userd_staff_sessions
 
 const struct speedy_route userd_routes[] = {
     /* login.c, refresh.c, sessions_http.c, password.c */
@@ -21,5 +23,30 @@ const struct speedy_route userd_routes[] = {
     {"DELETE", "/api/v1/sessions/*", userd_sessions_delete_one, SHOPPER, false,
      NULL},
     {"PUT", "/api/v1/users/me/password", userd_password_put, NULL, false, NULL},
+    /* staff.c, and the admin_… files: each of them inside userd_admin */
+    {"POST", "/admin/sessions", userd_staff_login, NULL, true, NULL},
+    {"POST", "/admin/sessions/refresh", userd_refresh_post, STAFF, true, NULL},
+    {"DELETE", "/admin/sessions/current", userd_sessions_delete_current, STAFF,
+     false, "VIEWER"},
+    {"GET", "/admin/staff", userd_admin, &userd_admin_staff_list, false,
+     "OWNER"},
+    {"POST", "/admin/staff", userd_admin, &userd_admin_staff_add, false,
+     "OWNER"},
+    {"PATCH", "/admin/staff/*", userd_admin, &userd_admin_staff_change, false,
+     "OWNER"},
+    {"GET", "/admin/users", userd_admin, &userd_admin_users_find, false,
+     "VIEWER"},
+    {"GET", "/admin/users/*", userd_admin, &userd_admin_users_show, false,
+     "CS"},
+    {"POST", "/admin/users/*/block", userd_admin, &userd_admin_users_block,
+     false, "OPERATOR"},
+    {"POST", "/admin/users/*/unblock", userd_admin, &userd_admin_users_unblock,
+     false, "OPERATOR"},
+    {"GET", "/admin/audit-log", userd_admin, &userd_admin_audit_list, false,
+     "OPERATOR"},
+    {"GET", "/admin/mails", userd_admin, &userd_admin_mails_list, false,
+     "VIEWER"},
+    {"POST", "/admin/mails/*/retry", userd_admin, &userd_admin_mails_retry,
+     false, "CS"},
     {.method = NULL},
 };
