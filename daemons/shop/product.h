@@ -11,7 +11,7 @@
 #define SPEEDY_NAME_MAX 200         /* characters */
 #define SPEEDY_DESCRIPTION_MAX 4000 /* characters */
 #define SPEEDY_OPTIONS_MAX 2000     /* bytes of JSON */
-#define SPEEDY_IMAGES_MAX 20        /* of a product */
+#define SPEEDY_IMAGES_MAX 10 /* of a product; GROUP_CONCAT cuts at 1024 */
 #define SPEEDY_HASH_HEX 64
 
 /* On the way in, NULL (price: 0) stands for what is not given. */

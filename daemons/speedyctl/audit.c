@@ -170,7 +170,8 @@ static void print_json(const struct audit *a, const struct audit_line *lines,
                       "%lld,\"undersold\":%lld,\"invariants\":[",
                       broken ? "false" : "true",
                       a->quiescent ? "true" : "false", (long long)a->lost,
-                      (long long)a->oversold, (long long)a->undersold);
+                      (long long)a->units.oversold,
+                      (long long)a->units.undersold);
     for (size_t i = 0; i < audit_check_count; i++) {
         const struct audit_line *l = &lines[i];
 
@@ -194,7 +195,7 @@ static void print_json(const struct audit *a, const struct audit_line *lines,
 void audit_free(struct audit *a)
 {
     free(a->sales);
-    free(a->variants);
+    free(a->units.variants);
     speedy_consumer_free(a->kafka);
     client_log_free(a->log);
 }
@@ -242,11 +243,70 @@ static int open_stores(struct ctl *c, int64_t wait_ms)
     return 0;
 }
 
+/* Whole tables and ledgers are read: the daemons' bounds are not for it. */
+static void bounds_widen(void)
+{
+    if (speedy_conf.mysql_timeout < AUDIT_DB_TIMEOUT)
+        speedy_conf.mysql_timeout = AUDIT_DB_TIMEOUT;
+    if (speedy_conf.redis_timeout < AUDIT_REDIS_TIMEOUT)
+        speedy_conf.redis_timeout = AUDIT_REDIS_TIMEOUT;
+}
+
+/* The lines, judged; NULL after a message. lines_free() is due. */
+static struct audit_line *judged(struct audit *a, int *code)
+{
+    struct audit_line *lines;
+
+    *code = audit_load_sales(a);
+    if (*code != 0)
+        return NULL;
+    lines = calloc(audit_check_count, sizeof(*lines));
+    if (lines == NULL)
+        abort();
+    audit_run(a, lines);
+    for (size_t i = 0; i < audit_check_count; i++) {
+        if (lines[i].broken > 0)
+            *code = CTL_REFUSED;
+    }
+    return lines;
+}
+
+static void lines_free(struct audit_line *lines)
+{
+    for (size_t i = 0; lines != NULL && i < audit_check_count; i++)
+        line_reset(&lines[i], NULL);
+    free(lines);
+}
+
+int audit_of_sale(struct ctl *c, const char *sale, int64_t wait_ms,
+                  void (*told)(void *data, const struct audit_line *l,
+                               const char *what),
+                  void *data)
+{
+    struct audit a = {.c = c,
+                      .rounds = AUDIT_ROUNDS,
+                      .sale = sale,
+                      .wait_ms = wait_ms,
+                      .skip_kafka = true};
+    struct audit_line *lines = NULL;
+    int code;
+
+    bounds_widen();
+    code = open_stores(c, wait_ms);
+    if (code == 0)
+        lines = judged(&a, &code);
+    for (size_t i = 0; lines != NULL && i < audit_check_count; i++)
+        told(data, &lines[i], audit_checks[i].what);
+    code = lines == NULL ? code : 0;
+    lines_free(lines);
+    audit_free(&a);
+    return code;
+}
+
 int ctl_audit(struct ctl *c)
 {
     struct audit a = {.c = c, .rounds = AUDIT_ROUNDS};
-    struct audit_line *lines;
-    bool broken = false;
+    struct audit_line *lines = NULL;
     int code;
 
     a.sale = ctl_option(c, "sale") ? ctl_option(c, "sale") : "";
@@ -254,30 +314,17 @@ int ctl_audit(struct ctl *c)
     code = ctl_option_duration(c, "wait", 20000, &a.wait_ms);
     if (code != 0)
         return code;
-    /* Whole tables and ledgers are read: the daemons' bounds are not for it. */
-    if (speedy_conf.mysql_timeout < AUDIT_DB_TIMEOUT)
-        speedy_conf.mysql_timeout = AUDIT_DB_TIMEOUT;
-    if (speedy_conf.redis_timeout < AUDIT_REDIS_TIMEOUT)
-        speedy_conf.redis_timeout = AUDIT_REDIS_TIMEOUT;
+    bounds_widen();
     code = open_stores(c, a.wait_ms);
     if (code == 0)
         code = read_logs(&a);
     if (code == 0)
-        code = audit_load_sales(&a);
-    lines = calloc(audit_check_count, sizeof(*lines));
-    if (code == 0 && lines != NULL) {
-        audit_run(&a, lines);
-        for (size_t i = 0; i < audit_check_count; i++)
-            broken = broken || lines[i].broken > 0;
-        if (c->json)
-            print_json(&a, lines, broken);
-        else
-            print_text(lines);
-        code = broken ? CTL_REFUSED : CTL_DONE;
-    }
-    for (size_t i = 0; lines != NULL && i < audit_check_count; i++)
-        line_reset(&lines[i], NULL);
-    free(lines);
+        lines = judged(&a, &code);
+    if (lines != NULL && c->json)
+        print_json(&a, lines, code != 0);
+    else if (lines != NULL)
+        print_text(lines);
+    lines_free(lines);
     audit_free(&a);
     return code;
 }

@@ -7,6 +7,7 @@
 #define SPEEDYCTL_AUDIT_H
 
 #include "../common/kafka.h"
+#include "../shop/units.h"
 #include "ctl.h"
 
 #define AUDIT_EXAMPLES 10
@@ -18,16 +19,6 @@ struct audit_line {
     struct speedy_buf figures, examples;
     long example_count;
     int64_t ms; /* that judging took */
-};
-
-/* A variant in MySQL, what its orders add up to, and Redis. */
-struct audit_variant {
-    char sale[SPEEDY_ID_MAX + 1], id[SPEEDY_ID_MAX + 1];
-    bool known; /* has its row in sale_variants */
-    int64_t total, held, sold, withheld, epoch;
-    int64_t orders_held, orders_sold, orders_withheld, orders;
-    bool in_redis;
-    int64_t left, ledger;
 };
 
 struct audit_sale {
@@ -54,14 +45,13 @@ struct audit {
     bool quiescent, skip_kafka;
     struct audit_sale *sales;
     size_t sale_count;
-    struct audit_variant *variants;
-    size_t variant_count, variant_size;
+    struct speedy_units_check units;
     struct speedy_consumer *kafka;
     int partitions;
     struct audit_offsets first; /* as they were at the beginning */
     bool first_read;
     struct client_log *log; /* NULL: none was given */
-    int64_t lost, oversold, undersold;
+    int64_t lost;
 };
 
 /* One more finding; the first ten are kept as examples. */
@@ -88,6 +78,14 @@ extern const size_t audit_check_count;
 int audit_load_sales(struct audit *a);
 /* The whole audit into lines (audit_check_count of them). */
 void audit_run(struct audit *a, struct audit_line *lines);
+/*
+ * Judges one sale (without reading Kafka again) and tells each line. 0, or an
+ * exit code after a message; a finding is no failure here.
+ */
+int audit_of_sale(struct ctl *c, const char *sale, int64_t wait_ms,
+                  void (*told)(void *data, const struct audit_line *l,
+                               const char *what),
+                  void *data);
 void audit_free(struct audit *a);
 
 void audit_quiescence(struct audit *a, struct audit_line *l); /* Q */
@@ -112,8 +110,6 @@ void audit_unrest(struct audit *a, struct speedy_buf *why);
 int audit_offsets_read(struct audit *a, struct audit_offsets *o);
 /* The consumer, made once; NULL after logging. */
 struct speedy_consumer *audit_kafka(struct audit *a);
-struct audit_variant *audit_variant_find(struct audit *a, const char *sale,
-                                         const char *variant);
 
 /* Differences of clocks, milliseconds; 0, or -1 when a store is away. */
 int audit_clock_skew(struct ctl *c, int64_t *db, int64_t *redis);

@@ -53,7 +53,8 @@ static redisReply *snapshot(struct audit *a, const char *sale)
 static void judge_variant(struct audit *a, struct audit_line *l,
                           const char *sale, redisReply *const *e)
 {
-    struct audit_variant *v = audit_variant_find(a, sale, e[0]->str);
+    struct speedy_units_variant *v =
+        speedy_units_find(&a->units, sale, e[0]->str);
 
     if (v == NULL || !v->known) {
         audit_broken(l, "%s/%s: in Redis, but not in MySQL", sale, e[0]->str);
@@ -94,11 +95,11 @@ static void judge_sale(struct audit *a, struct audit_line *l,
                      "sale %s: %lld users whose units differ from their "
                      "ledger entries",
                      s->id, (long long)number(r->element[6]));
-    for (size_t i = 0; i < a->variant_count; i++) {
-        if (strcmp(a->variants[i].sale, s->id) == 0 && a->variants[i].known &&
-            !a->variants[i].in_redis)
+    for (size_t i = 0; i < a->units.variant_count; i++) {
+        if (strcmp(a->units.variants[i].sale, s->id) == 0 &&
+            a->units.variants[i].known && !a->units.variants[i].in_redis)
             audit_broken(l, "%s/%s: in MySQL, but not in Redis", s->id,
-                         a->variants[i].id);
+                         a->units.variants[i].id);
     }
 }
 
@@ -122,9 +123,10 @@ void audit_stock(struct audit *a, struct audit_line *l)
         judge_sale(a, l, &a->sales[i], r);
         freeReplyObject(r);
     }
-    for (size_t i = 0; i < a->variant_count; i++) {
-        left += a->variants[i].in_redis ? a->variants[i].left : 0;
-        ledger += a->variants[i].in_redis ? a->variants[i].ledger : 0;
+    for (size_t i = 0; i < a->units.variant_count; i++) {
+        left += a->units.variants[i].in_redis ? a->units.variants[i].left : 0;
+        ledger +=
+            a->units.variants[i].in_redis ? a->units.variants[i].ledger : 0;
     }
     audit_figures(l, "sales=%lld left=%lld ledger=%lld", (long long)sales,
                   (long long)left, (long long)ledger);
@@ -146,8 +148,8 @@ void audit_epochs(struct audit *a, struct audit_line *l)
             audit_broken(l, "sale %s: gate of epoch %lld, ledger of %lld",
                          s->id, (long long)s->gate_epoch,
                          (long long)s->loaded_epoch);
-        for (size_t k = 0; k < a->variant_count; k++) {
-            const struct audit_variant *v = &a->variants[k];
+        for (size_t k = 0; k < a->units.variant_count; k++) {
+            const struct speedy_units_variant *v = &a->units.variants[k];
 
             if (strcmp(v->sale, s->id) == 0 && v->known &&
                 s->loaded_epoch >= 0 && v->epoch != s->loaded_epoch)

@@ -44,6 +44,10 @@ static const struct ctl_option release_options[] = {
     {"variant", "ID", "of this variant only"},
     {"units", "N", "at most so many units (default: all)"},
     {NULL, NULL, NULL}};
+static const struct ctl_option report_options[] = {
+    {"html", "FILE", "writes the page with its charts too"},
+    {"wait", "TIME", "for quiescence before the audit (default 5s)"},
+    {NULL, NULL, NULL}};
 static const struct ctl_option list_options[] = {
     {"sale", "ID", "of this sale only"},
     {"state", "STATE", "in this state only"},
@@ -116,7 +120,8 @@ const struct ctl_command ctl_commands[] = {
      "makes withheld units sellable", ctl_sale_release},
     {"sale extend-holds", "SALE TIME", 2, 2, NULL,
      "adds time to pay to every unpaid order", ctl_sale_extend_holds},
-    {"sale report", "SALE", 1, 1, NULL, "what came of it", ctl_sale_report},
+    {"sale report", "SALE", 1, 1, report_options, "what came of it",
+     ctl_sale_report},
     {"order show", "ID", 1, 1, NULL, "one order, all that is known of it",
      ctl_order_show},
     {"order list", "", 0, 0, list_options, "the latest orders", ctl_order_list},

@@ -1,142 +1,126 @@
 /*
- * `sale report`: what came of a sale, from MySQL (and what is left, from
- * Redis while the sale lives).
+ * `sale report`: what came of a sale, as text, JSON or a page with charts.
+ * Of a sale that is over the auditor proves the conservation of its units.
  */
-#include "sale.h"
-
 #include <stdio.h>
 #include <string.h>
 
-struct report {
-    struct ctl *c;
-    struct speedy_buf states;
-    int64_t orders, units, expired, cancelled, rejected, first, last, peak;
-    int n;
-};
+#include "../shop/report.h"
+#include "audit.h"
+#include "sale.h"
 
-static int state_row(void *data, const struct speedy_db_value *col, size_t cols)
+static void print_text(const struct speedy_report *r)
 {
-    struct report *r = data;
-    const char *state = col[0].bytes;
-
-    (void)cols;
-    speedy_buf_printf(&r->states, r->c->json ? "%s\"%s\":%lld" : "%s%s %lld",
-                      r->n++ ? (r->c->json ? "," : ", ") : "", state,
-                      (long long)col[1].number);
-    if (strcmp(state, "REJECTED") == 0) {
-        r->rejected = col[1].number;
-        return 0;
-    }
-    r->orders += col[1].number;
-    r->units += col[2].number;
-    if (strcmp(state, "EXPIRED") == 0)
-        r->expired = col[2].number;
-    if (strcmp(state, "CANCELLED") == 0)
-        r->cancelled = col[2].number;
-    if (r->first == 0 || col[3].number < r->first)
-        r->first = col[3].number;
-    if (col[4].number > r->last)
-        r->last = col[4].number;
-    return 0;
+    printf("sale %s: %s\noffered    %lld units (%lld at first, %lld added, "
+           "%lld taken)\nheld       %lld\nsold       %lld\nwithheld   %lld\n",
+           r->sale.id, speedy_sale_word(&r->sale), (long long)r->total,
+           (long long)r->offered, (long long)r->added, (long long)r->taken,
+           (long long)r->held, (long long)r->sold, (long long)r->withheld);
+    if (r->left >= 0)
+        printf("left       %lld\n", (long long)r->left);
+    else
+        printf("left       not known (%s)\n", sale_gate_word(&r->sale));
+    printf("expired    %lld units\ncancelled  %lld units\nrefunded   %lld "
+           "units\norders     %lld (",
+           (long long)r->expired, (long long)r->cancelled,
+           (long long)r->refunded, (long long)r->orders);
+    for (int i = 0; i < r->state_count; i++)
+        printf("%s%s %lld", i ? ", " : "", r->states[i].state,
+               (long long)r->states[i].orders);
+    printf("%s)\nfirst      %s\nlast       %s\npeak       %lld orders a second"
+           "\nconserved  %s\n",
+           r->state_count ? "" : "none", ctl_time_text(r->first),
+           ctl_time_text(r->last), (long long)r->peak,
+           r->conserved ? "yes" : "NO");
+    for (int i = 0; i < r->line_count; i++)
+        printf("  %-3s %-8s %s: %s\n", r->lines[i].name, r->lines[i].verdict,
+               r->lines[i].what, r->lines[i].text);
 }
 
-static int read_report(struct report *r, const char *sale)
+/* A line of the auditor becomes one of the report. */
+static void audited(void *data, const struct audit_line *l, const char *what)
 {
-    int n = speedy_db_query(
-        r->c->db,
-        /* clang-format off */
-        "SELECT state, COUNT(*), CAST(SUM(quantity) AS SIGNED), " CTL_MS(
-            "MIN(reserved_at)") ", " CTL_MS("MAX(reserved_at)") " FROM orders "
-        "WHERE sale_id = ? GROUP BY state ORDER BY state",
-        /* clang-format on */
-        DB_ARGS(DB_TEXT(sale)), state_row, r);
+    char text[200] = "";
 
-    if (n != 0)
-        return n;
-    n = speedy_db_number(
-        r->c->db,
-        "SELECT COUNT(*) AS n FROM orders WHERE sale_id = ? AND state <> "
-        "'REJECTED' GROUP BY TIMESTAMPDIFF(SECOND, '1970-01-01', reserved_at) "
-        "ORDER BY n DESC LIMIT 1",
-        DB_ARGS(DB_TEXT(sale)), &r->peak);
-    return n < 0 ? n : 0;
+    if (l->broken > 0 && l->examples.len > 0)
+        snprintf(text, sizeof(text), "%.*s",
+                 (int)strcspn(l->examples.data, "\n"), l->examples.data);
+    else if (l->figures.len > 0)
+        snprintf(text, sizeof(text), "%s", l->figures.data);
+    speedy_report_line(data, l->name, what,
+                       l->broken    ? "broken"
+                       : l->skipped ? "skipped"
+                                    : "ok",
+                       text);
 }
 
-static void print_json(const struct speedy_sale *s, const struct report *r,
-                       const int64_t sum[5])
+static int prove(struct ctl *c, struct speedy_report *r)
+{
+    const char *word = speedy_sale_word(&r->sale);
+    int64_t wait;
+    int code = ctl_option_duration(c, "wait", 5000, &wait);
+
+    if (code != 0 || strcmp(word, "upcoming") == 0 ||
+        strcmp(word, "open") == 0 || strcmp(word, "paused") == 0)
+        return code;
+    r->line_count = 0;
+    r->conserved = true;
+    return audit_of_sale(c, r->sale.id, wait, audited, r);
+}
+
+static int write_page(struct ctl *c, const struct speedy_report *r,
+                      const char *path)
 {
     struct speedy_buf b = {0};
+    FILE *f = fopen(path, "we");
+    size_t n;
 
-    speedy_buf_printf(&b,
-                      "{\"sale\":\"%s\",\"state\":\"%s\",\"offered\":%lld,"
-                      "\"held\":%lld,\"sold\":%lld,\"withheld\":%lld,",
-                      s->id, speedy_sale_word(s), (long long)sum[0],
-                      (long long)sum[1], (long long)sum[2], (long long)sum[3]);
-    if (sum[4] >= 0)
-        speedy_buf_printf(&b, "\"left\":%lld,", (long long)sum[4]);
-    else
-        speedy_buf_printf(&b, "\"left\":null,");
-    speedy_buf_printf(&b,
-                      "\"expired\":%lld,\"cancelled\":%lld,\"rejected\":%lld,"
-                      "\"orders\":%lld,\"orders_by_state\":{%s},"
-                      "\"peak_orders_per_second\":%lld,\"first_order\":",
-                      (long long)r->expired, (long long)r->cancelled,
-                      (long long)r->rejected, (long long)r->orders,
-                      r->states.len ? r->states.data : "", (long long)r->peak);
-    ctl_json_time(&b, r->first);
-    speedy_buf_printf(&b, ",\"last_order\":");
-    ctl_json_time(&b, r->last);
-    speedy_buf_printf(&b, "}");
-    ctl_print(&b);
+    if (f == NULL)
+        return ctl_refuse(c, "%s cannot be written", path);
+    speedy_report_html(&b, r);
+    n = fwrite(b.data, 1, b.len, f);
+    if (fclose(f) != 0 || n != b.len) {
+        speedy_buf_free(&b);
+        return ctl_refuse(c, "%s cannot be written whole", path);
+    }
+    speedy_buf_free(&b);
+    return CTL_DONE;
 }
 
-static void print_text(const struct speedy_sale *s, const struct report *r,
-                       const int64_t sum[5])
+static int show(struct ctl *c, const struct speedy_report *r)
 {
-    printf("sale %s: %s\noffered    %lld units\nheld       %lld\nsold       "
-           "%lld\nwithheld   %lld\n",
-           s->id, speedy_sale_word(s), (long long)sum[0], (long long)sum[1],
-           (long long)sum[2], (long long)sum[3]);
-    if (sum[4] >= 0)
-        printf("left       %lld\n", (long long)sum[4]);
-    else
-        printf("left       not known (%s)\n", sale_gate_word(s));
-    printf("expired    %lld units\ncancelled  %lld units\norders     %lld "
-           "(%s)\nfirst      %s\nlast       %s\npeak       %lld orders a "
-           "second\n",
-           (long long)r->expired, (long long)r->cancelled, (long long)r->orders,
-           r->states.len ? r->states.data : "none", ctl_time_text(r->first),
-           ctl_time_text(r->last), (long long)r->peak);
+    const char *path = ctl_option(c, "html");
+    struct speedy_buf b = {0};
+    int code = path != NULL ? write_page(c, r, path) : CTL_DONE;
+
+    if (code != CTL_DONE)
+        return code;
+    if (c->json) {
+        speedy_report_json(&b, r);
+        ctl_print(&b);
+    } else {
+        print_text(r);
+    }
+    return CTL_DONE;
 }
 
 int ctl_sale_report(struct ctl *c)
 {
-    static struct speedy_sale s;
-    struct report r = {.c = c};
-    int64_t sum[5] = {0}; /* total, held, sold, withheld, left */
-    int code = sale_read(c, c->args[0], &s), n;
+    struct speedy_report *r = NULL;
+    int n, code = 0;
 
-    if (code != 0)
-        return code;
-    sale_read_redis(c, &s);
-    n = read_report(&r, s.id);
-    if (n != 0) {
-        speedy_buf_free(&r.states);
+    if (ctl_db(c) == NULL)
+        return CTL_REFUSED;
+    if (c->redis == NULL)
+        c->redis = speedy_redis_new();
+    n = speedy_report_read(c->db, c->redis, c->args[0], &r);
+    if (n == 0)
+        return ctl_refuse(c, "there is no sale %s: see sale list", c->args[0]);
+    if (n < 0)
         return ctl_db_failed(c, n);
-    }
-    for (int i = 0; i < s.variant_count; i++) {
-        sum[0] += s.variant[i].total;
-        sum[1] += s.variant[i].held;
-        sum[2] += s.variant[i].sold;
-        sum[3] += s.variant[i].withheld;
-        sum[4] = s.variant[i].left < 0 || sum[4] < 0
-                     ? -1
-                     : sum[4] + s.variant[i].left;
-    }
-    if (c->json)
-        print_json(&s, &r, sum);
-    else
-        print_text(&s, &r, sum);
-    speedy_buf_free(&r.states);
-    return CTL_DONE;
+    code = prove(c, r);
+    if (code == 0)
+        code = show(c, r);
+    speedy_report_free(r);
+    return code;
 }

@@ -352,11 +352,11 @@ static void sums(void **state)
     (void)state;
     SQL("UPDATE sale_variants SET total = 12 WHERE variant = 'a'");
     expect("SUM", "s1/a: undersold: 7 left + 3 kept of 12");
-    assert_int_equal(rig_audit.undersold, 2);
+    assert_int_equal(rig_audit.units.undersold, 2);
     rig_audit_good();
     SQL("UPDATE sale_variants SET total = 2 WHERE variant = 'a'");
     expect("SUM", "s1/a: oversold: orders keep 3 of 2 units");
-    assert_int_equal(rig_audit.oversold, 1);
+    assert_int_equal(rig_audit.units.oversold, 1);
 }
 
 /* A store that does not answer is no "ok". Last: Redis is gone after it. */
