@@ -18,6 +18,15 @@ void userd_error_add(struct userd_errors *e, const char *pointer,
     e->at[e->count++] = (struct speedy_field){copy, code};
 }
 
+void userd_member_error(struct userd_errors *e, const char *at,
+                        const char *name, const char *code)
+{
+    char pointer[USERD_POINTER];
+
+    snprintf(pointer, sizeof(pointer), "%.30s/%.30s", at, name);
+    userd_error_add(e, pointer, code);
+}
+
 static void names_of(const struct userd_field *fields,
                      const char *names[USERD_FIELDS + 1])
 {
@@ -33,7 +42,6 @@ static void field_take(struct userd_errors *e, const char *at,
 {
     const struct speedy_json *v = speedy_json_get(object, f->name);
     const char *code = NULL;
-    char pointer[USERD_POINTER];
 
     f->value = NULL;
     if (v == NULL)
@@ -45,10 +53,8 @@ static void field_take(struct userd_errors *e, const char *at,
         code = f->with_nul != NULL ? f->with_nul : USERD_INVALID;
     else
         code = USERD_WRONG_TYPE;
-    if (code == NULL)
-        return;
-    snprintf(pointer, sizeof(pointer), "%s/%s", at, f->name);
-    userd_error_add(e, pointer, code);
+    if (code != NULL)
+        userd_member_error(e, at, f->name, code);
 }
 
 int userd_body_read(struct speedy_request *r, struct userd_errors *e,

@@ -19,7 +19,7 @@
 
 #define USERD_FIELDS 16 /* of one object */
 #define USERD_ERRORS 24
-#define USERD_POINTER 48
+#define USERD_POINTER 64
 
 struct userd_errors {
     size_t count;
@@ -57,6 +57,9 @@ const char *userd_field_text(const struct userd_field *f);
 /* The pointer is copied, the code kept by reference. */
 void userd_error_add(struct userd_errors *e, const char *pointer,
                      const char *code);
+/* The same for a member of the object at this pointer. */
+void userd_member_error(struct userd_errors *e, const char *at,
+                        const char *name, const char *code);
 /* Whether there were errors: they are answered then, by 400. */
 bool userd_refused(struct speedy_request *r, const struct userd_errors *e);
 

@@ -5,11 +5,16 @@
  * Threads: one for each HTTP connection (they share a pool of connections to
  * MySQL), the hasher's workers, and the duties with connections of their own.
  */
-#include "../common/loop.h"
+#include <stdio.h>
+
 #include "../common/log.h"
+#include "../common/loop.h"
+#include "../common/outbox.h"
 #include "../common/seal.h"
 #include "../common/stores.h"
+#include "codes.h"
 #include "hasher.h"
+#include "housekeeping.h"
 #include "routes.h"
 #include "sessions.h"
 #include "text.h"
@@ -17,6 +22,11 @@
 
 #define GRACE_MS 15000 /* a password may wait and be hashed first */
 #define BODY_MOST 16384
+
+static struct {
+    struct speedy_outbox_relay outbox;
+    struct speedy_db *clean_db;
+} duty;
 
 /* The keys are loaded before the socket opens. */
 static const char *not_ready(void)
@@ -51,6 +61,31 @@ static void keys_wipe(void)
     speedy_seal_free();
 }
 
+/* Mail rows' records into Kafka, and old rows out of MySQL. */
+static int duties_start(int instance)
+{
+    static char client[64];
+
+    snprintf(client, sizeof(client), "userd-%d", instance);
+    duty.outbox.db = speedy_db_new("userd");
+    duty.outbox.producer = speedy_producer_new(client, SPEEDY_OUTBOX_SEND_MS);
+    duty.clean_db = speedy_db_new("userd");
+    if (duty.outbox.db == NULL || duty.outbox.producer == NULL ||
+        duty.clean_db == NULL)
+        return -1;
+    if (speedy_duty_start("outbox", speedy_outbox_turn, &duty.outbox) != 0)
+        return -1;
+    return speedy_duty_start("housekeeping", userd_housekeeping_turn,
+                             duty.clean_db);
+}
+
+static void duties_close(void)
+{
+    speedy_producer_free(duty.outbox.producer);
+    speedy_db_free(duty.outbox.db);
+    speedy_db_free(duty.clean_db);
+}
+
 static int start(int instance)
 {
     const struct speedy_http http = {
@@ -80,12 +115,14 @@ int main(int argc, char **argv)
     if (keys_load() != 0 ||
         speedy_stores_init("userd", (int)userd_settings.mysql_connections) != 0)
         return 1;
-    if (userd_sessions_start() != 0 || start(options.instance) != 0)
+    if (duties_start(options.instance) != 0 || userd_sessions_start() != 0 ||
+        start(options.instance) != 0)
         return 1;
     speedy_log(SPEEDY_INFO, "ready", "master_key=%s", speedy_seal_master());
     rc = speedy_loop_run(GRACE_MS);
     speedy_http_stop();
     userd_sessions_stop();
+    duties_close();
     speedy_stores_free();
     keys_wipe();
     return rc == 0 ? 0 : 1;

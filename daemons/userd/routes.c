@@ -4,13 +4,42 @@
  */
 #include "routes.h"
 
+#include "addresses.h"
 #include "admin.h"
+#include "mails_http.h"
+#include "me.h"
+#include "reset.h"
 #include "sessions.h"
+#include "users.h"
+#include "verification.h"
 
 #define SHOPPER (void *)&userd_shopper_sessions
 #define STAFF (void *)&userd_staff_sessions
 
 const struct speedy_route userd_routes[] = {
+    /* verification.c, users.c, reset.c */
+    {"POST", "/api/v1/email-verifications", userd_verification_post, NULL, true,
+     NULL},
+    {"POST", "/api/v1/email-verifications/confirm", userd_verification_confirm,
+     NULL, true, NULL},
+    {"POST", "/api/v1/users", userd_users_post, NULL, true, NULL},
+    {"POST", "/api/v1/password-resets", userd_reset_post, NULL, true, NULL},
+    {"POST", "/api/v1/password-resets/confirm", userd_reset_confirm, NULL, true,
+     NULL},
+    /* me.c, leave.c, addresses.c */
+    {"GET", "/api/v1/users/me", userd_me_get, NULL, false, NULL},
+    {"PATCH", "/api/v1/users/me", userd_me_patch, NULL, false, NULL},
+    {"DELETE", "/api/v1/users/me", userd_me_delete, NULL, false, NULL},
+    {"GET", "/api/v1/users/me/addresses", userd_addresses_get, NULL, false,
+     NULL},
+    {"POST", "/api/v1/users/me/addresses", userd_addresses_post, NULL, false,
+     NULL},
+    {"PATCH", "/api/v1/users/me/addresses/*", userd_addresses_patch, NULL,
+     false, NULL},
+    {"DELETE", "/api/v1/users/me/addresses/*", userd_addresses_delete, NULL,
+     false, NULL},
+    /* mails_http.c: for maild, never led to by nginx */
+    {"POST", "/internal/mails/*/render", userd_mail_render, NULL, true, NULL},
     /* login.c, refresh.c, sessions_http.c, password.c */
     {"POST", "/api/v1/sessions", userd_login_post, NULL, true, NULL},
     {"POST", "/api/v1/sessions/refresh", userd_refresh_post, SHOPPER, true,

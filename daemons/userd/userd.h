@@ -1,7 +1,6 @@
 /*
  * userd: accounts, verified e-mail, sessions, staff. What all its files
- * share: settings, the secret of mailed codes, and the answers that are the
- * same everywhere.
+ * share: settings, and the answers that are the same everywhere.
  */
 #ifndef USERD_H
 #define USERD_H
@@ -23,10 +22,6 @@ struct userd_settings {
 extern struct userd_settings userd_settings;
 /* Ended by a NULL section; every part of userd has its rows in it. */
 extern const struct speedy_setting userd_settings_table[];
-
-/* Loads <secrets>/code-key; wipes it. 0, or -1 after logging. */
-int userd_code_key_load(void);
-void userd_code_key_wipe(void);
 
 /* 503 `unavailable` (a store did not answer) and `busy`, with Retry-After. */
 void userd_unavailable(struct speedy_request *r);
