@@ -30,6 +30,7 @@ struct maild_smtp {
     /* of the mail under way */
     const struct speedy_buf *mail;
     size_t given;
+    bool quit; /* replies are to QUIT by now */
     struct maild_outcome *o;
 };
 
@@ -66,11 +67,12 @@ static void take_status(const char *line, size_t len, char *out, size_t size)
 
 static size_t on_reply(char *line, size_t size, size_t n, void *data)
 {
-    struct maild_outcome *o = ((struct maild_smtp *)data)->o;
+    const struct maild_smtp *s = data;
+    struct maild_outcome *o = s->o;
     size_t len = size * n;
     int code;
 
-    if (len < 4 || !isdigit((unsigned char)line[0]) ||
+    if (o == NULL || s->quit || len < 4 || !isdigit((unsigned char)line[0]) ||
         !isdigit((unsigned char)line[1]) || !isdigit((unsigned char)line[2]))
         return len;
     code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + line[2] - '0';
@@ -96,6 +98,8 @@ static int on_debug(CURL *curl, curl_infotype type, char *text, size_t len,
     (void)curl;
     if (type != CURLINFO_HEADER_OUT || s->o == NULL)
         return 0;
+    /* After a refusal libcurl leaves in good manners, within the same call. */
+    s->quit = len >= 4 && memcmp(text, "QUIT", 4) == 0;
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
         size_t n = strlen(commands[i].word);
 
@@ -268,6 +272,7 @@ void maild_smtp_send(struct maild_smtp *s, const char *to,
     *o = (struct maild_outcome){.phase = MAILD_CONNECT};
     s->mail = mail;
     s->given = 0;
+    s->quit = false;
     s->o = o;
     if (rcpt != NULL) {
         curl_easy_setopt(s->curl, CURLOPT_MAIL_RCPT, rcpt);
