@@ -477,7 +477,7 @@ static void answers_of_500_are_no_failures(void **state)
 struct worker {
     pthread_t thread;
     int answered, other;
-    long longest;
+    long budget, longest;
 };
 
 static void *work(void *data)
@@ -488,7 +488,7 @@ static void *work(void *data)
         int64_t before = speedy_now_boot();
         long took;
 
-        if (ask(get("/", 1000), NULL) == SPEEDY_CALL_ANSWERED)
+        if (ask(get("/", w->budget), NULL) == SPEEDY_CALL_ANSWERED)
             w->answered++;
         else
             w->other++;
@@ -504,8 +504,10 @@ static void many_threads_share_few_connections(void **state)
     int answered = 0;
 
     (void)state;
-    for (int i = 0; i < MANY; i++)
+    for (int i = 0; i < MANY; i++) {
+        w[i].budget = 20000; /* a free connection is waited for */
         pthread_create(&w[i].thread, NULL, work, &w[i]);
+    }
     for (int i = 0; i < MANY; i++) {
         pthread_join(w[i].thread, NULL);
         answered += w[i].answered;
@@ -523,8 +525,10 @@ static void a_stalled_callee_costs_its_budget_only(void **state)
     memset(w, 0, sizeof(w));
     both(ODD_STALL);
     capture_start();
-    for (int i = 0; i < MANY; i++)
+    for (int i = 0; i < MANY; i++) {
+        w[i].budget = 1000;
         pthread_create(&w[i].thread, NULL, work, &w[i]);
+    }
     for (int i = 0; i < MANY; i++)
         pthread_join(w[i].thread, NULL);
     capture_stop();
