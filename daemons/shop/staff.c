@@ -22,17 +22,6 @@ static int owner_row(void *data, const struct speedy_db_value *col,
                      size_t cols);
 static int key_row(void *data, const struct speedy_db_value *col, size_t cols);
 
-enum speedy_rank speedy_rank_of(const char *role)
-{
-    static const char *const names[] = {"VIEWER", "CS", "OPERATOR", "OWNER"};
-
-    for (int i = 0; i < 4; i++) {
-        if (strcmp(names[i], role) == 0)
-            return (enum speedy_rank)(SPEEDY_RANK_VIEWER + i);
-    }
-    return SPEEDY_RANK_NONE;
-}
-
 bool speedy_staff_login_valid(const char *login)
 {
     size_t len = strlen(login);

@@ -1,5 +1,5 @@
 /*
- * Operators: roles and their order, and the row of `staff` with its secrets.
+ * Operators: the row of `staff` with its secrets.
  * userd (for an OWNER at the desk) and speedyctl (for the first OWNER, and
  * when nobody can log in) both make and renew operators by this.
  *
@@ -23,16 +23,6 @@
 #define SPEEDY_STAFF_PASSWORD 24 /* a random one, with its NUL */
 #define SPEEDY_STAFF_PASSWORD_MIN 12
 #define SPEEDY_STAFF_PASSWORD_MAX 128
-
-/* Each may do what those below it may. */
-enum speedy_rank {
-    SPEEDY_RANK_NONE, /* USER, and any unknown word */
-    SPEEDY_RANK_VIEWER,
-    SPEEDY_RANK_CS,
-    SPEEDY_RANK_OPERATOR,
-    SPEEDY_RANK_OWNER
-};
-enum speedy_rank speedy_rank_of(const char *role);
 
 /* A letter, then letters, digits and . _ - (all lower case), 2 to 40. */
 bool speedy_staff_login_valid(const char *login);

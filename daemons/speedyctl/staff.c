@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../common/http_server.h"
 #include "../common/password.h"
 #include "../shop/staff.h"
 
@@ -135,7 +136,7 @@ int ctl_staff_add(struct ctl *c)
     if (p.login == NULL || !speedy_staff_login_valid(p.login))
         return ctl_usage(c, "--login: a letter, then letters, digits and "
                             ". _ - (lower case), 2 to 40 in all");
-    if (role == NULL || speedy_rank_of(role) == SPEEDY_RANK_NONE)
+    if (role == NULL || speedy_staff_rank(role) == 0)
         return ctl_usage(c, "--role: VIEWER, CS, OPERATOR or OWNER");
     snprintf(p.role, sizeof(p.role), "%s", role);
     code = secrets_load(c);

@@ -10,71 +10,69 @@
 #include "../shop/staff.h"
 #include "admin.h"
 #include "body.h"
+#include "consents.h"
 #include "mask.h"
+#include "people.h"
 #include "ended.h"
 #include "userd.h"
 
 #define NO_USER 1
 #define WRONG_STATE 2
 
+/* An account; of one that has ended only the row's open columns are there. */
 struct person {
-    bool found, sealed; /* sealed: it cannot be read */
-    char id[41], state[11], language[3];
-    char email[USERD_EMAIL_MAX + 1], name[USERD_NAME_SIZE],
-        phone[USERD_PHONE_SIZE];
+    bool found;
+    char id[USERD_OWNER_SIZE];
     int64_t created_at, ended_at;
+    struct userd_person p;
 };
 
 #define PERSON                                                                 \
     "SELECT id, state, language, " SPEEDY_MS(                                  \
         "created_at") ", "                                                     \
-                      "COALESCE(" SPEEDY_MS(                                   \
-                          "ended_at") ", 0), sealed_email, sealed_name, "      \
-                                      "sealed_phone, data_key, master_key FROM users "
-
-/* "" for NULL; what cannot be opened marks the person. */
-static void take(struct person *p, const struct speedy_data_key *k,
-                 const char *column, const struct speedy_db_value *v, char *out,
-                 size_t size)
-{
-    const struct speedy_seal_place at = {"users", column, p->id, strlen(p->id)};
-
-    out[0] = '\0';
-    if (v->kind == SPEEDY_DB_NULL)
-        return;
-    if (v->len > size - 1 + SPEEDY_SEAL_EXTRA ||
-        speedy_unseal(k, &at, v->bytes, v->len, out) < 0) {
-        p->sealed = true;
-        out[0] = '\0';
-    }
-}
+                      "COALESCE(" SPEEDY_MS("ended_at") ", 0) FROM users "
 
 static int person_row(void *data, const struct speedy_db_value *col,
                       size_t cols)
 {
-    struct person *p = data;
-    struct speedy_data_key k;
+    struct person *x = data;
 
     (void)cols;
-    p->found = true;
-    snprintf(p->id, sizeof(p->id), "%s", (const char *)col[0].bytes);
-    snprintf(p->state, sizeof(p->state), "%s", (const char *)col[1].bytes);
-    snprintf(p->language, sizeof(p->language), "%s",
+    x->found = true;
+    snprintf(x->id, sizeof(x->id), "%s", (const char *)col[0].bytes);
+    snprintf(x->p.state, sizeof(x->p.state), "%s", (const char *)col[1].bytes);
+    snprintf(x->p.language, sizeof(x->p.language), "%s",
              (const char *)col[2].bytes);
-    p->created_at = col[3].number;
-    p->ended_at = col[4].number;
-    if (col[8].kind == SPEEDY_DB_NULL)
-        return 1; /* shredded */
-    if (speedy_data_key_open(&k, "users", p->id, strlen(p->id), col[9].bytes,
-                             col[8].bytes, col[8].len) != 0) {
-        p->sealed = true;
-        return 1;
-    }
-    take(p, &k, "sealed_email", &col[5], p->email, sizeof(p->email));
-    take(p, &k, "sealed_name", &col[6], p->name, sizeof(p->name));
-    take(p, &k, "sealed_phone", &col[7], p->phone, sizeof(p->phone));
-    speedy_data_key_wipe(&k);
+    x->created_at = col[3].number;
+    x->ended_at = col[4].number;
     return 1;
+}
+
+/* By id, or (id NULL) by the address's index; with what is sealed, if it
+ * lives. enum speedy_db_status. */
+static int person_find(struct speedy_db *db, const char *id,
+                       const unsigned char index[SPEEDY_BLIND_INDEX],
+                       struct person *x)
+{
+    char language[3];
+    int rc;
+
+    if (id != NULL)
+        rc = speedy_db_query(db, PERSON "WHERE id = ?", DB_ARGS(DB_TEXT(id)),
+                             person_row, x);
+    else
+        rc = speedy_db_query(db, PERSON "WHERE email_index = ?",
+                             DB_ARGS(DB_BYTES(index, SPEEDY_BLIND_INDEX)),
+                             person_row, x);
+    if (rc != SPEEDY_DB_OK || !x->found || strcmp(x->p.state, "ENDED") == 0)
+        return rc;
+    memcpy(language, x->p.language, sizeof(language));
+    rc = userd_person_read(db, x->id, false, &x->p);
+    if (rc == 0) { /* it ended between the two */
+        memcpy(x->p.language, language, sizeof(language));
+        snprintf(x->p.state, sizeof(x->p.state), "ENDED");
+    }
+    return rc < 0 ? rc : SPEEDY_DB_OK;
 }
 
 static const char *or_null(const char *text)
@@ -83,12 +81,12 @@ static const char *or_null(const char *text)
 }
 
 /* Without the braces; the three texts as they are to be shown. */
-static void person_write(struct speedy_buf *out, const struct person *p,
+static void person_write(struct speedy_buf *out, const struct person *x,
                          const char *email, const char *name, const char *phone)
 {
-    userd_text_member(out, "id", p->id);
+    userd_text_member(out, "id", x->id);
     speedy_buf_printf(out, ",");
-    userd_text_member(out, "state", p->state);
+    userd_text_member(out, "state", x->p.state);
     speedy_buf_printf(out, ",");
     userd_text_member(out, "email", or_null(email));
     speedy_buf_printf(out, ",");
@@ -96,11 +94,11 @@ static void person_write(struct speedy_buf *out, const struct person *p,
     speedy_buf_printf(out, ",");
     userd_text_member(out, "phone", or_null(phone));
     speedy_buf_printf(out, ",");
-    userd_text_member(out, "language", p->language);
+    userd_text_member(out, "language", x->p.language);
     speedy_buf_printf(out, ",");
-    userd_time_member(out, "created_at", p->created_at);
+    userd_time_member(out, "created_at", x->created_at);
     speedy_buf_printf(out, ",");
-    userd_time_member(out, "ended_at", p->ended_at);
+    userd_time_member(out, "ended_at", x->ended_at);
 }
 
 static void unknown(struct speedy_request *r)
@@ -110,19 +108,19 @@ static void unknown(struct speedy_request *r)
 
 /* --- masked --- */
 
-static void masked_write(struct speedy_buf *out, const struct person *p)
+static void masked_write(struct speedy_buf *out, const struct person *x)
 {
     char email[USERD_MASKED_EMAIL] = "", name[USERD_NAME_SIZE] = "",
          phone[USERD_MASKED_PHONE] = "";
 
-    if (p->email[0] != '\0')
-        userd_mask_email(p->email, email);
-    if (p->name[0] != '\0')
-        userd_mask_name(p->name, name);
-    if (p->phone[0] != '\0')
-        userd_mask_phone(p->phone, phone);
+    if (x->p.email[0] != '\0')
+        userd_mask_email(x->p.email, email);
+    if (x->p.name[0] != '\0')
+        userd_mask_name(x->p.name, name);
+    if (x->p.phone[0] != '\0')
+        userd_mask_phone(x->p.phone, phone);
     speedy_buf_printf(out, "{");
-    person_write(out, p, email, name, phone);
+    person_write(out, x, email, name, phone);
     speedy_buf_printf(out, "}");
 }
 
@@ -134,8 +132,7 @@ static void find(struct userd_admin *a)
     const char *id = speedy_request_query(r, "id");
     char address[USERD_EMAIL_MAX + 1];
     unsigned char index[SPEEDY_BLIND_INDEX];
-    struct person p = {0};
-    int rc = SPEEDY_DB_OK;
+    struct person x = {0};
 
     if (speedy_request_unknown_query(r, names) != NULL ||
         (email == NULL) == (id == NULL)) {
@@ -143,27 +140,22 @@ static void find(struct userd_admin *a)
                        "Ask by email or by id, one of them.");
         return;
     }
-    if (id != NULL) {
-        rc = speedy_db_query(a->s->db, PERSON "WHERE id = ?",
-                             DB_ARGS(DB_TEXT(id)), person_row, &p);
-    } else if (userd_email_normalise(email, address) == 0) {
+    if (email != NULL) {
+        if (userd_email_normalise(email, address) != 0) {
+            speedy_problem(r, 400, "email_invalid", "This is no address.");
+            return;
+        }
         speedy_blind_index("email", address, index);
-        rc = speedy_db_query(a->s->db, PERSON "WHERE email_index = ?",
-                             DB_ARGS(DB_BYTES(index, sizeof(index))),
-                             person_row, &p);
-    } else {
-        speedy_problem(r, 400, "email_invalid", "This is no address.");
-        return;
     }
-    if (rc != SPEEDY_DB_OK || p.sealed) {
+    if (person_find(a->s->db, id, index, &x) != SPEEDY_DB_OK) {
         userd_unavailable(r);
     } else {
         speedy_buf_printf(&r->out, "{\"data\":[");
-        if (p.found)
-            masked_write(&r->out, &p);
+        if (x.found)
+            masked_write(&r->out, &x);
         userd_page_end(r, NULL, 0);
     }
-    explicit_bzero(&p, sizeof(p));
+    explicit_bzero(&x, sizeof(x));
 }
 struct userd_admin_act userd_admin_users_find = {find};
 
@@ -183,28 +175,12 @@ static int view(struct speedy_act *act, void *data)
     return n == 1 ? SPEEDY_DB_OK : NO_USER;
 }
 
-static int consent_row(void *data, const struct speedy_db_value *col,
-                       size_t cols)
-{
-    struct speedy_buf *out = data;
-
-    (void)cols;
-    speedy_buf_printf(out, "%s{", out->data[out->len - 1] == '[' ? "" : ",");
-    userd_text_member(out, "kind", col[0].bytes);
-    speedy_buf_printf(out, ",");
-    userd_text_member(out, "version", col[1].bytes);
-    speedy_buf_printf(out, ",\"agreed\":%s,", col[2].number ? "true" : "false");
-    userd_time_member(out, "at", col[3].number);
-    speedy_buf_printf(out, "}");
-    return 0;
-}
-
 static void show(struct userd_admin *a)
 {
     static const char *const names[] = {"reason", NULL};
     struct speedy_request *r = a->r;
     const char *reason = speedy_request_query(r, "reason");
-    struct person p = {0};
+    struct person x = {0};
     int rc;
 
     if (speedy_request_unknown_query(r, names) != NULL) {
@@ -223,23 +199,18 @@ static void show(struct userd_admin *a)
         return;
     }
     if (rc == SPEEDY_DB_OK)
-        rc = speedy_db_query(a->s->db, PERSON "WHERE id = ?",
-                             DB_ARGS(DB_TEXT(r->id)), person_row, &p);
-    if (rc == SPEEDY_DB_OK && p.found && !p.sealed) {
+        rc = person_find(a->s->db, r->id, NULL, &x);
+    if (rc == SPEEDY_DB_OK) {
         speedy_buf_printf(&r->out, "{");
-        person_write(&r->out, &p, p.email, p.name, p.phone);
-        speedy_buf_printf(&r->out, ",\"consents\":[");
-        rc = speedy_db_query(a->s->db,
-                             "SELECT kind, version, agreed, " SPEEDY_MS(
-                                 "at") " FROM consents WHERE user_id = ? ORDER"
-                                       " BY id",
-                             DB_ARGS(DB_TEXT(r->id)), consent_row, &r->out);
-        speedy_buf_printf(&r->out, "]}\n");
+        person_write(&r->out, &x, x.p.email, x.p.name, x.p.phone);
+        speedy_buf_printf(&r->out, ",\"consents\":");
+        rc = userd_consents_write(a->s->db, r->id, &r->out);
+        speedy_buf_printf(&r->out, "}\n");
         r->status = 200;
     }
-    if (rc != SPEEDY_DB_OK || !p.found || p.sealed)
+    if (rc != SPEEDY_DB_OK)
         userd_unavailable(r);
-    explicit_bzero(&p, sizeof(p));
+    explicit_bzero(&x, sizeof(x));
 }
 struct userd_admin_act userd_admin_users_show = {show};
 
