@@ -25,6 +25,7 @@
 
 #define LOOK_MS 500
 #define WAIT_MS 500
+#define AGAIN_MS 100 /* after a failure */
 #define OVERLAP_MS 10000
 #define WHOLE_MS 60000
 #define CHUNK 500 /* members a script */
@@ -280,7 +281,7 @@ long userd_ended_turn(void *ended)
     pthread_mutex_unlock(&queue.lock);
     if (look(e) != 0) {
         speedy_metric_add(&m_failures, 1);
-        return LOOK_MS;
+        return AGAIN_MS;
     }
     pthread_mutex_lock(&queue.lock);
     queue.finished = covers;

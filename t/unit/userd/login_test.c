@@ -167,6 +167,90 @@ static void strangers_learn_nothing(void **state)
         2);
 }
 
+static long hashes(void)
+{
+    struct rig_call c = {.method = "GET", .path = "/metrics"};
+    const char *at;
+    long n;
+
+    rig_expect(&c, 200, NULL);
+    at = strstr(c.out.data, "\nspeedy_userd_hash_seconds_count ");
+    assert_non_null(at);
+    n = atol(strrchr(strndupa(at, strcspn(at + 1, "\n") + 1), ' '));
+    rig_free(&c);
+    return n;
+}
+
+/* One Argon2 for each try, whoever it is; and so the same time. */
+static void the_same_work(void **state)
+{
+    int64_t spent[2] = {0, 0}, began;
+    long before;
+
+    (void)state;
+    rig_user("u1", EMAIL);
+    userd_session_settings.login_tries = 100;
+    for (int i = 0; i < 20; i++) {
+        before = hashes();
+        began = speedy_now_boot();
+        rig_expect(&LOGIN(.body = i % 2 ? WRONG : NOBODY), 401,
+                   "credentials_invalid");
+        spent[i % 2] += speedy_now_boot() - began;
+        assert_int_equal(hashes() - before, 1);
+    }
+    assert_true(spent[0] < 2 * spent[1] && spent[1] < 2 * spent[0]);
+    print_message("10 tries: nobody %ld ms, somebody %ld ms\n", (long)spent[0],
+                  (long)spent[1]);
+}
+
+static bool login_waits(void *data)
+{
+    (void)data;
+    return shop_db_number(
+               "SELECT COUNT(*) FROM information_schema.processlist"
+               " WHERE user = 'userd' AND info LIKE '%%FOR UPDATE'") == 1;
+}
+
+static void *login_run(void *data)
+{
+    rig_send(data);
+    return NULL;
+}
+
+/*
+ * The password was right when it was judged, but what it opened is no more
+ * when the session would be.
+ */
+static void changed_meanwhile(void **state)
+{
+    static const char *const changes[] = {
+        "UPDATE users SET password_hash = 'x'",
+        "UPDATE users SET state = 'BLOCKED'",
+        "UPDATE users SET state = 'ENDED', email_index = NULL, sealed_email ="
+        " NULL, data_key = NULL, password_hash = NULL",
+    };
+    struct speedy_db *db = speedy_db_new("tester");
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        struct rig_call c = LOGIN(.body = RIGHT);
+        pthread_t thread;
+
+        rig_clean(NULL);
+        rig_user("u1", EMAIL);
+        assert_int_equal(speedy_db_begin(db), 0);
+        assert_int_equal(speedy_db_exec(db, changes[i], DB_NONE, NULL), 0);
+        pthread_create(&thread, NULL, login_run, &c);
+        assert_true(servers_wait(login_waits, NULL, 10000));
+        assert_int_equal(speedy_db_commit(db), 0);
+        pthread_join(thread, NULL);
+        assert_int_equal(c.status, 401);
+        assert_int_equal(shop_db_number("SELECT COUNT(*) FROM sessions"), 0);
+        rig_free(&c);
+    }
+    speedy_db_free(db);
+}
+
 static void blocked_and_ended(void **state)
 {
     (void)state;
@@ -465,6 +549,8 @@ int main(void)
         CASE(a_session),
         CASE(bad_input),
         CASE(strangers_learn_nothing),
+        CASE(the_same_work),
+        CASE(changed_meanwhile),
         CASE(blocked_and_ended),
         CASE(five_tries),
         CASE(the_wait_doubles),

@@ -308,6 +308,8 @@ const char *rig_redis_get(const char *key)
 
 const char *rig_run_id(void)
 {
+    /* a connection that was cut shows it at its next command */
+    rig_redis((const char *const[]){"PING", NULL});
     return speedy_redis_ready(rc) == 0 ? speedy_redis_run_id(rc) : "";
 }
 
