@@ -101,11 +101,14 @@ static bool is_of_form(const char *code)
 
 bool userd_refused(struct speedy_request *r, const struct userd_errors *e)
 {
-    const char *code;
+    const char *code = "invalid_request";
 
     if (e->count == 0)
         return false;
-    code = is_of_form(e->at[0].code) ? "invalid_request" : e->at[0].code;
+    for (size_t i = e->count; i-- > 0;) {
+        if (!is_of_form(e->at[i].code))
+            code = e->at[i].code;
+    }
     speedy_problem_fields(r, 400, code, "The body is refused.", e->at,
                           e->count);
     return true;

@@ -1,8 +1,8 @@
 /*
  * The members of a request's body: taken by a table, and the list of what is
  * wrong with them, so that one answer names all of it: 400 with `errors:
- * [{pointer, code}]`, and as its own code that of the first error, or
- * `invalid_request` where that one is a mere error of form.
+ * [{pointer, code}]`, and as its own code that of the first error which is no
+ * mere error of form, or else `invalid_request`.
  */
 #ifndef USERD_BODY_H
 #define USERD_BODY_H

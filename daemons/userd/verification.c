@@ -235,9 +235,9 @@ void userd_sent_take(struct userd_errors *e, const struct userd_field *email,
     sent->link = userd_field_text(link);
     if (sent->link != NULL) {
         if (email->value != NULL)
-            userd_error_add(e, "/email", "not_with_link");
+            userd_error_add(e, "/email", USERD_INVALID);
         if (code->value != NULL)
-            userd_error_add(e, "/code", "not_with_link");
+            userd_error_add(e, "/code", USERD_INVALID);
         return;
     }
     if (e->count > 0)

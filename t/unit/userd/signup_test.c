@@ -149,7 +149,7 @@ static void link_instead(void **state)
                 "code_invalid",
                 "{\"link\":\"%s\",\"password\":\"" PEOPLE_PASSWORD "\"}",
                 people_token(&m));
-    people_send("POST", CONFIRM, NULL, 400, NULL,
+    people_send("POST", CONFIRM, NULL, 400, "invalid_request",
                 "{\"link\":\"%s\",\"email\":\"" EMAIL "\"}", people_token(&m));
     people_send("POST", CONFIRM, NULL, 200, NULL, "{\"link\":\"%s\"}",
                 people_token(&m));
