@@ -131,29 +131,31 @@ my $t = main::with(); my ($h, $p, $s) = split /\./, $t;
 
 === TEST 9: claims that are missing
 --- request eval
-[map { 'GET /me' } 1 .. 7]
+[map { 'GET /me' } 1 .. 8]
 --- more_headers eval
-[map { main::with(without => [$_]) } qw(exp iat iss aud sub role typ)]
+[map { main::with(without => [$_]) } qw(exp iat iss aud sub role typ sid)]
 --- error_code eval
-[(401) x 7]
+[(401) x 8]
 --- response_body_like eval
-[('"code":"token_invalid"') x 7]
+[('"code":"token_invalid"') x 8]
 
 
 
 === TEST 10: claims that are wrong
 --- request eval
-[map { 'GET /me' } 1 .. 12]
+[map { 'GET /me' } 1 .. 17]
 --- more_headers eval
-[main::with(iss => 'other'), main::with(aud => 'other'), main::with(typ => 'refresh'),
+[main::with(sid => ''), main::with(sid => 'x' x 41), main::with(sid => '../s'),
+ main::with(sid => "s\0"), main::with(claims => { sid => 7 }),
+ main::with(iss => 'other'), main::with(aud => 'other'), main::with(typ => 'refresh'),
  main::with(role => 'ADMIN'), main::with(role => 'user'), main::with(sub => '../x'),
  main::with(sub => 'x' x 41), main::with(sub => ''),
  main::with(claims => { exp => 'soon' }), main::with(claims => { nbf => time + 600 }),
  main::with(iat => time + 600), main::with(ttl => 100_000)]
 --- error_code eval
-[(401) x 12]
+[(401) x 17]
 --- response_body_like eval
-[('"code":"token_invalid"') x 12]
+[('"code":"token_invalid"') x 17]
 
 
 

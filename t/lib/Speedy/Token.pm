@@ -6,10 +6,11 @@ use strict;
 use warnings;
 use Digest::SHA qw(hmac_sha256 hmac_sha384 hmac_sha512);
 use Exporter qw(import);
+use File::Temp ();
 use JSON::PP ();
 use MIME::Base64 qw(encode_base64url decode_base64url);
 
-our @EXPORT_OK = qw(token token_header token_claims);
+our @EXPORT_OK = qw(token token_by_openssl token_header token_claims);
 
 =head1 SYNOPSIS
 
@@ -39,6 +40,10 @@ With HS256 the header is exactly {"alg":"HS256","typ":"JWT","kid":"k1"}. With
 another C<alg> it names that one; HS384 and HS512 are truly signed so with the
 same key, C<none> has an empty signature, RS256 and ES256 carry an HS256
 signature made with the key (the old confusion).
+
+=item token_by_openssl(alg => 'ES256' or 'RS256', key_file => PRIVATE KEY, ...)
+
+Truly signed, by the openssl program; other options as token().
 
 =item token_header($token), token_claims($token)
 
@@ -92,6 +97,27 @@ sub token {
         substr($mac, -1) = chr(ord(substr $mac, -1) ^ 1);
     }
     return "$signed." . encode_base64url($mac);
+}
+
+sub token_by_openssl {
+    my (%o) = @_;
+    my $file = delete $o{key_file};
+    my $signed = token(%o, key => '') =~ s/\.[^.]*\z//r;
+    my $in = File::Temp->new;
+    binmode $in;
+    print {$in} $signed;
+    close $in;
+    open my $out, '-|', qw(openssl dgst -sha256 -sign), $file, "$in"
+        or die "openssl: $!";
+    binmode $out;
+    my $sig = do { local $/; <$out> };
+    close $out or die 'openssl dgst failed';
+    if ($o{alg} eq 'ES256') {
+        # SEQUENCE of two INTEGERs; JWS wants 32 bytes of each.
+        my ($r, $s) = unpack 'x x x C/a x C/a', $sig;
+        $sig = join '', map { my $v = s/^\0+//r; ("\0" x (32 - length $v)) . $v } $r, $s;
+    }
+    return "$signed." . encode_base64url($sig);
 }
 
 sub token_header { return JSON::PP::decode_json(decode_base64url((split /\./, $_[0])[0])) }
