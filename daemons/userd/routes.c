@@ -76,6 +76,6 @@ const struct speedy_route userd_routes[] = {
     {"GET", "/admin/mails", userd_admin, &userd_admin_mails_list, false,
      "VIEWER"},
     {"POST", "/admin/mails/*/retry", userd_admin, &userd_admin_mails_retry,
-     false, "CS"},
+     false, "OPERATOR"},
     {.method = NULL},
 };

@@ -288,10 +288,10 @@ static void mails(void **state)
     assert_null(strchr(c.out.data, '@'));
     assert_null(strstr(c.out.data, "params"));
     rig_free(&c);
-    desk_expect(&viewer, "POST", NULL,
+    desk_expect(&cs, "POST", NULL,
                 "/admin/mails/00000000-0000-0000-0000-000000000004/retry", 403,
                 "role_required");
-    desk_expect(&cs, "POST", NULL,
+    desk_expect(&operator, "POST", NULL,
                 "/admin/mails/00000000-0000-0000-0000-000000000004/retry", 202,
                 NULL);
     assert_int_equal(shop_db_number("SELECT COUNT(*) FROM mails WHERE state ="
@@ -299,15 +299,16 @@ static void mails(void **state)
                                     " MINUTE"),
                      1);
     assert_int_equal(shop_db_number("SELECT COUNT(*) FROM audit_log WHERE act ="
-                                    " 'mail.retry' AND actor = 'staff:cs'"),
+                                    " 'mail.retry' AND actor ="
+                                    " 'staff:operator'"),
                      1);
-    desk_expect(&cs, "POST", NULL,
+    desk_expect(&operator, "POST", NULL,
                 "/admin/mails/00000000-0000-0000-0000-00000000000c/retry", 409,
                 "state_conflict");
-    desk_expect(&cs, "POST", NULL,
+    desk_expect(&operator, "POST", NULL,
                 "/admin/mails/00000000-0000-0000-0000-0000000000ff/retry", 404,
                 "mail_not_found");
-    desk_expect(&cs, "POST", NULL, "/admin/mails/x/retry", 404,
+    desk_expect(&operator, "POST", NULL, "/admin/mails/x/retry", 404,
                 "mail_not_found");
 }
 

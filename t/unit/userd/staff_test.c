@@ -193,7 +193,7 @@ static const struct cell cells[] = {
     {"POST", "/admin/users/u1/unblock", "{}", 3},
     {"GET", "/admin/audit-log", NULL, 3},
     {"GET", "/admin/mails", NULL, 1},
-    {"POST", "/admin/mails/x/retry", NULL, 2},
+    {"POST", "/admin/mails/x/retry", NULL, 3},
     {"DELETE", "/admin/sessions/current", NULL, 1},
 };
 #define CELLS (sizeof(cells) / sizeof(cells[0]))
