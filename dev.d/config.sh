@@ -72,6 +72,7 @@ master = m1
 
 [userd]
 shop_url = http://127.0.0.1:$PORT_SHOP
+origins = http://localhost:$PORT_SHOP http://127.0.0.1:$PORT_OPS http://localhost:$PORT_OPS
 
 $(smtp_settings)
 
