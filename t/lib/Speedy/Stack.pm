@@ -389,7 +389,7 @@ sub http {
     $headers{Authorization} = "Bearer $o{token}" if defined $o{token};
     my $content = $o{content};
     if (exists $o{json}) {
-        $content = JSON::PP->new->canonical->encode($o{json});
+        $content = JSON::PP->new->utf8->canonical->encode($o{json});
         $headers{'Content-Type'} //= 'application/json';
     }
     my $res = HTTP::Tiny->new(timeout => $o{timeout} // 10)->request(
