@@ -27,6 +27,7 @@ for ($text) {
     s{/etc/speedy/(secrets|tls)/}{$dir/$1/}g;
     s{/run/speedy/}{$dir/run/}g;
     s{/var/log/speedy/}{$dir/log/}g;
+    s{/var/lib/speedy/}{$dir/}g;
 }
 my @preload;
 if (`nm -D $so 2>/dev/null` =~ /__asan_init/) {
@@ -103,6 +104,12 @@ for my $l (grep { Speedy::Example::named($_->{block}, 'proxy_pass') } @locations
     my @lines = grep { $_->[0][0] ne 'limit_except' } @{ $l->{block} };
     cmp_ok(scalar @lines, '<=', 6, "$name: short");
 }
+
+# One shopper's answer must never be another's.
+my @cached = grep { Speedy::Example::named($_->{block}, 'proxy_cache') } @locations;
+is($_->{auth}, 'off', "$_->{name} is cached: for everyone") for @cached;
+is_deeply([below($http->[1], 'http', 'proxy_cache_key'), grep {/^http: /} below($http->[1], 'http', 'proxy_cache')],
+    [], 'by its whole address, and only where a location says so');
 
 my ($log) = $example =~ /log_format speedy (.*?);\n/s;
 unlike($log, qr/authorization|\$request\b|\$request_uri|\$args|\$uri|cookie/,
