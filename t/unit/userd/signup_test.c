@@ -122,16 +122,17 @@ static void code_as_typed(void **state)
     static const char *const digit[] = {"０", "１", "２", "３", "４",
                                         "５", "６", "７", "８", "９"};
     struct people_mail m;
-    char text[64] = " ";
+    struct speedy_buf text = {0};
 
     (void)state;
     ask(EMAIL, 202, NULL);
     assert_int_equal(people_render("verify", &m), 200);
     for (int i = 0; i < 6; i++) {
-        strcat(text, digit[m.code[i] - '0']);
-        strcat(text, i == 2 ? "　" : " ");
+        speedy_buf_printf(&text, " %s%s", digit[m.code[i] - '0'],
+                          i == 2 ? "　" : "");
     }
-    confirm(EMAIL, text, 200, NULL);
+    confirm(EMAIL, text.data, 200, NULL);
+    speedy_buf_free(&text);
 }
 
 static void link_instead(void **state)
