@@ -11,6 +11,7 @@
 #include "../common/stores.h"
 #include "../shop/mail.h"
 #include "body.h"
+#include "codes.h"
 #include "ended.h"
 #include "hasher.h"
 #include "password_rules.h"
@@ -87,6 +88,8 @@ static int write_once(struct speedy_request *r, struct change *c)
         rc = SPEEDY_DB_REFUSED; /* changed by another in between */
     if (rc == SPEEDY_DB_OK)
         rc = userd_sessions_end_all(c->db, r->user, "password_changed");
+    if (rc == SPEEDY_DB_OK)
+        rc = userd_resets_void(c->db, r->user);
     if (rc == SPEEDY_DB_OK)
         rc = speedy_mail_queue(c->db, &mail);
     if (rc == SPEEDY_DB_OK)

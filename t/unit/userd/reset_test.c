@@ -141,6 +141,26 @@ static void older_mails(void **state)
     assert_int_equal(people_render("reset", &first), 410);
 }
 
+/* Neither do they after the password was changed by its owner. */
+static void changed_meanwhile(void **state)
+{
+    struct people_mail m;
+    char id[64];
+
+    (void)state;
+    snprintf(id, sizeof(id), "%s", people_signup(EMAIL));
+    ask(EMAIL);
+    assert_int_equal(people_render("reset", &m), 200);
+    people_send("PUT", "/api/v1/users/me/password", id, 204, NULL,
+                "{\"current_password\":\"" PEOPLE_PASSWORD "\","
+                "\"new_password\":\"" NEW "\"}");
+    confirm(m.code, "third-password-3", 409, "code_used");
+    people_send("POST", CONFIRM, NULL, 409, "code_used",
+                "{\"link\":\"%s\",\"password\":\"third-password-3\"}",
+                people_token(&m));
+    login(NEW, 201, NULL);
+}
+
 static void too_late(void **state)
 {
     struct people_mail m;
@@ -191,9 +211,9 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup(name, people_clean)
     const struct CMUnitTest tests[] = {
-        T(whole_way),       T(by_link),  T(unknown_address),
-        T(older_mails),     T(too_late), T(failures_are_forgotten),
-        T(ended_meanwhile),
+        T(whole_way),       T(by_link),           T(unknown_address),
+        T(older_mails),     T(too_late),          T(failures_are_forgotten),
+        T(ended_meanwhile), T(changed_meanwhile),
     };
 
     return cmocka_run_group_tests(tests, people_setup, people_teardown);
