@@ -90,9 +90,9 @@ static int grant_row(void *data, const struct speedy_db_value *col, size_t cols)
 
 static void matrix(struct speedy_buf *out)
 {
-    static const char *const accounts[] = {
-        "maild",  "orderd",    "productd", "reader",
-        "schedd", "speedyctl", "stockd",   "userd"};
+    static const char *const accounts[] = {"maild",  "orderd", "productd",
+                                           "reader", "schedd", "speedyctl",
+                                           "stockd", "userd"};
     static struct lines l;
 
     for (size_t i = 0; i < sizeof(accounts) / sizeof(accounts[0]); i++) {
@@ -149,6 +149,10 @@ static void refused(void **state)
         {"schedd", "UPDATE sale_variants SET total = 9"},
         {"stockd", "UPDATE orders SET units_live = 0"},
         {"userd", "DELETE FROM audit_log"},
+        {"userd", "UPDATE audit_log SET reason = 'x'"},
+        {"userd", "DELETE FROM staff"},
+        {"userd", "UPDATE staff SET login = 'x'"},
+        {"speedyctl", "UPDATE staff SET role = 'OWNER'"},
         {"userd", "UPDATE consents SET agreed = 1"},
         {"userd", "DELETE FROM users"},
         {"userd", "SELECT 1 FROM orders"},
