@@ -19,6 +19,7 @@
 
 #include "../../../daemons/common/crypto.h"
 #include "../../../daemons/common/log.h"
+#include "../../../daemons/common/loop.h"
 #include "../../../daemons/common/seal.h"
 #include "../../../daemons/shop/staff.h"
 #include "../../../daemons/speedyctl/ctl.h"
@@ -191,7 +192,7 @@ static int shred(struct speedy_db *db, int n)
 /*
  * A process with both keys: looks until the pipe closes, ending an account
  * after each look; then ends the rest. Exit 0 when every look was good;
- * writes a byte after the first one.
+ * writes a byte after the first one and, at the end, how many they were.
  */
 static pid_t reader_start(int *started, int *stop)
 {
@@ -207,6 +208,7 @@ static pid_t reader_start(int *started, int *stop)
         struct speedy_db *db = speedy_db_new("userd");
         int n = SHRED_FROM, bad = 0;
         bool go_on = true;
+        long looks = 0;
 
         close(end[1]);
         if (speedy_seal_init() != 0)
@@ -216,6 +218,7 @@ static pid_t reader_start(int *started, int *stop)
             fd_set set;
 
             bad |= look(db) < 0;
+            looks++;
             if (n < USERS)
                 bad |= shred(db, n++) != 0 ? 2 : 0;
             if (i == 0 && write(told[1], "x", 1) != 1)
@@ -226,6 +229,8 @@ static pid_t reader_start(int *started, int *stop)
         }
         while (n < USERS)
             bad |= shred(db, n++) != 0 ? 2 : 0;
+        if (write(told[1], &looks, sizeof(looks)) != sizeof(looks))
+            _exit(3);
         _exit(bad);
     }
     close(told[1]);
@@ -283,6 +288,8 @@ static void a_killed_rotation_goes_on(void **state)
 {
     int started, stop, status;
     pid_t reader, child;
+    int64_t begun;
+    long looks = 0;
     char byte;
 
     (void)state;
@@ -301,11 +308,17 @@ static void a_killed_rotation_goes_on(void **state)
                   USERS + VERIFICATIONS + STAFF);
     assert_int_equal(run("keys", "status", "--json", NULL), CTL_DONE);
     assert_non_null(strstr(run_out, "\"id\":\"m2\",\"current\":true"));
+    begun = speedy_now_boot();
     assert_int_equal(run("keys", "rotate", "--json", NULL), CTL_DONE);
     assert_non_null(strstr(run_out, "\"failed\":0,\"left\":0"));
+    begun = speedy_now_boot() - begun;
     close(stop);
     assert_int_equal(waitpid(reader, &status, 0), reader);
+    assert_int_equal(read(started, &looks, sizeof(looks)), sizeof(looks));
     close(started);
+    print_message("the rest in %ld ms; %ld looks at every row\n", (long)begun,
+                  looks);
+    assert_true(looks > 1);
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), 0);
     assert_int_equal(rows_of("m1"), 0);
