@@ -142,6 +142,11 @@ const char *speedy_seal_master(void)
     return keys.current->id;
 }
 
+bool speedy_seal_knows(const char *id)
+{
+    return master_find(id) != NULL;
+}
+
 /* --- AES-256-GCM --- */
 
 /* Feeds a part's length and bytes as additional data. */

@@ -17,6 +17,7 @@
 #ifndef SPEEDY_SEAL_H
 #define SPEEDY_SEAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define SPEEDY_DATA_KEY 32
@@ -46,6 +47,8 @@ void speedy_seal_free(void);
 
 /* The id of the master key that wraps new data keys. */
 const char *speedy_seal_master(void);
+/* Whether the master key of this id was loaded. */
+bool speedy_seal_knows(const char *id);
 
 /* A new random data key, for this owner row, wrapped by the current master
  * key. */

@@ -305,7 +305,7 @@ static int rotate_check(struct ctl *c)
                           "restart every userd (they must have the new key "
                           "before a row needs it), and run this again",
                           current, to);
-    return -1;
+    return keys_daemons_know(c, to) == 0 ? -1 : CTL_REFUSED;
 }
 
 static void rotate_told(const struct ctl *c, const struct rotation *r,

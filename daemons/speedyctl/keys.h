@@ -22,6 +22,9 @@ struct keys_use {
 
 /* 0, or enum speedy_db_status. */
 int keys_use_read(struct ctl *c, struct keys_use *u);
+/* Every userd that runs on this host has loaded this key: 0, or CTL_REFUSED
+ * after saying which has not. */
+int keys_daemons_know(struct ctl *c, const char *id);
 /* Its file's path; whether there is such a file. */
 bool keys_file(const char *id, char *path, size_t size);
 

@@ -6,6 +6,7 @@
 
 #include "addresses.h"
 #include "admin.h"
+#include "keys_http.h"
 #include "mails_http.h"
 #include "me.h"
 #include "reset.h"
@@ -38,7 +39,9 @@ const struct speedy_route userd_routes[] = {
      false, NULL},
     {"DELETE", "/api/v1/users/me/addresses/*", userd_addresses_delete, NULL,
      false, NULL},
-    /* mails_http.c: for maild, never led to by nginx */
+    /* keys_http.c, mails_http.c: for speedyctl and maild, never led to by
+       nginx */
+    {"GET", "/internal/master-keys/*", userd_master_key_get, NULL, true, NULL},
     {"POST", "/internal/mails/*/render", userd_mail_render, NULL, true, NULL},
     /* login.c, refresh.c, sessions_http.c, password.c */
     {"POST", "/api/v1/sessions", userd_login_post, NULL, true, NULL},

@@ -18,11 +18,12 @@
 #include <cmocka.h>
 
 #include "../../../daemons/common/crypto.h"
+#include "../../../daemons/common/http_server.h"
 #include "../../../daemons/common/log.h"
 #include "../../../daemons/common/loop.h"
 #include "../../../daemons/common/seal.h"
 #include "../../../daemons/shop/staff.h"
-#include "../../../daemons/speedyctl/ctl.h"
+#include "../../../daemons/speedyctl/keys.h"
 #include "../common/capture.h"
 #include "../common/servers.h"
 #include "../common/shop_db.h"
@@ -255,6 +256,25 @@ static bool some_are_new(void *data)
     return rows_of("m2") > 0;
 }
 
+/* --- a userd that may not know a key --- */
+
+static bool userd_knows;
+
+static void master_key_get(struct speedy_request *r, void *data)
+{
+    (void)data;
+    assert_string_equal(r->id, "m2");
+    if (userd_knows)
+        r->status = 204;
+    else
+        speedy_problem(r, 404, "not_found", "no");
+}
+
+static const struct speedy_route userd_of_old[] = {
+    {"GET", "/internal/master-keys/*", master_key_get, NULL, true, NULL},
+    {NULL, NULL, NULL, NULL, false, NULL},
+};
+
 /* --- the tests, in their order --- */
 
 static void refused_without_the_key(void **state)
@@ -282,6 +302,28 @@ static void refused_without_the_key(void **state)
     assert_int_equal(run("keys", "rotate", "--json", NULL), CTL_DONE);
     assert_string_equal(run_out, "{\"to\":\"m1\",\"users\":0,\"verifications\":"
                                  "0,\"staff\":0,\"failed\":0,\"left\":0}\n");
+}
+
+static void no_row_that_a_daemon_cannot_read(void **state)
+{
+    const struct speedy_http http = {
+        .role = "userd", .instance = 2, .routes = userd_of_old, .threads = 1};
+
+    (void)state;
+    speedy_conf.keys_master = m2;
+    speedy_conf.http_directory = (char *)servers_dir();
+    assert_int_equal(speedy_http_start(&http), 0);
+    capture_start();
+    assert_int_equal(run("keys", "rotate", NULL), CTL_REFUSED);
+    assert_non_null(strstr(capture_stop(), "userd_2.sock has not loaded"));
+    assert_int_equal(rows_of("m2"), 0);
+    userd_knows = true;
+    assert_int_equal(keys_daemons_know(&(struct ctl){0}, "m2"), 0);
+    speedy_http_stop();
+    /* a socket that was left behind is nobody's */
+    servers_file("userd_3.sock", "", 0600);
+    assert_int_equal(keys_daemons_know(&(struct ctl){0}, "m2"), 0);
+    speedy_conf.keys_master = m1;
 }
 
 static void a_killed_rotation_goes_on(void **state)
@@ -373,6 +415,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(refused_without_the_key),
+        cmocka_unit_test(no_row_that_a_daemon_cannot_read),
         cmocka_unit_test(a_killed_rotation_goes_on),
         cmocka_unit_test(the_old_key_may_go),
         cmocka_unit_test(a_row_that_cannot_be_opened),
