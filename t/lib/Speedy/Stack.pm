@@ -101,7 +101,7 @@ One purchase. Returns {status, headers, json, code, order_id}.
 
 =item http(METHOD, PATH, token =>, json =>, headers =>, url =>, timeout => 10)
 
-HTTP::Tiny's answer with C<json> decoded where it is JSON.
+HTTP::Tiny's answer with C<json> decoded where it is JSON, and its C<code>.
 
 =item settled(SALE, SECONDS)
 
@@ -388,7 +388,7 @@ sub http {
     my %headers = %{ $o{headers} // {} };
     $headers{Authorization} = "Bearer $o{token}" if defined $o{token};
     my $content = $o{content};
-    if (exists $o{json}) {
+    if (defined $o{json}) {
         $content = JSON::PP->new->utf8->canonical->encode($o{json});
         $headers{'Content-Type'} //= 'application/json';
     }
@@ -397,6 +397,7 @@ sub http {
         { headers => \%headers, defined $content ? (content => $content) : () });
     $res->{json} = eval { JSON::PP::decode_json($res->{content}) }
         if ($res->{headers}{'content-type'} // '') =~ /json/;
+    $res->{code} = $res->{json}{code} if ref $res->{json} eq 'HASH';
     return $res;
 }
 
@@ -410,7 +411,6 @@ sub buy {
             %{ $o{headers} // {} } },
         json => { variant => $o{variant} // 'default',
             quantity => 0 + ($o{quantity} // 1) });
-    $res->{code}     = $res->{json}{code};
     $res->{order_id} = $res->{json}{order_id};
     return $res;
 }
