@@ -247,8 +247,9 @@ typedef enum {
 } ngx_http_speedy_jwk_kind_e;
 
 typedef struct {
-    ngx_str_t                   text;       /* the file, for libjwt */
+    ngx_str_t                   text;       /* the file */
     size_t                      signature;  /* bytes of a signature */
+    void                       *pkey;       /* EVP_PKEY; NULL: a secret */
 } ngx_http_speedy_jwk_t;
 
 /*
@@ -258,6 +259,10 @@ typedef struct {
 char *ngx_http_speedy_jwk_read(ngx_conf_t *cf,
     ngx_http_speedy_main_conf_t *smcf, ngx_http_speedy_jwk_kind_e kind,
     ngx_str_t *kid, ngx_str_t *file, ngx_http_speedy_jwk_t *key);
+
+/* NGX_OK: the signature of this token is by this public key. */
+ngx_int_t ngx_http_speedy_jwk_verify(ngx_http_speedy_jwk_t *key,
+    ngx_str_t *token);
 
 /* Ends the set that jwk_read began. */
 ngx_int_t ngx_http_speedy_jwk_finish(ngx_conf_t *cf,

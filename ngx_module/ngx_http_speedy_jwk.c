@@ -1,18 +1,24 @@
 /*
- * The files of token keys: what each must hold, and the public ones as a JSON
- * Web Key Set (RFC 7517) at speedy_jwks. Read once, by `nginx -t` and at each
- * reload; a secret never gets into the set, for it is made of public numbers
- * taken out of a parsed public key.
+ * The files of token keys: what each must hold, signatures by the public ones,
+ * and those as a JSON Web Key Set (RFC 7517) at speedy_jwks. Files are read
+ * once, by `nginx -t` and at each reload. A secret never gets into the set, for
+ * it is made of public numbers taken out of a parsed public key.
+ *
+ * Public keys are kept parsed: libjwt reads the PEM anew for each token, which
+ * takes OpenSSL 3 several times as long as the signature itself.
  */
 
 #include "ngx_http_speedy.h"
 
 #include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/pem.h>
 
 
 #define NGX_HTTP_SPEEDY_P256_LEN      32
+#define NGX_HTTP_SPEEDY_DER_MAX       72      /* two integers of 33 bytes */
 #define NGX_HTTP_SPEEDY_RSA_MIN       2048    /* bits, RFC 7518 section 3.3 */
 #define NGX_HTTP_SPEEDY_RSA_MAX       4096
 #define NGX_HTTP_SPEEDY_JWK_TEXT_MAX  4096
@@ -27,6 +33,10 @@ static char *ngx_http_speedy_jwk_ec(ngx_conf_t *cf, EVP_PKEY *pkey,
     ngx_str_t *file, size_t *signature);
 static char *ngx_http_speedy_jwk_rsa(ngx_conf_t *cf, EVP_PKEY *pkey,
     ngx_str_t *file, size_t *signature);
+static ngx_int_t ngx_http_speedy_jwk_keep(ngx_conf_t *cf, EVP_PKEY *pkey,
+    ngx_http_speedy_jwk_t *key);
+static void ngx_http_speedy_jwk_free(void *data);
+static size_t ngx_http_speedy_jwk_der(u_char *der, u_char *raw);
 static ngx_int_t ngx_http_speedy_jwk_add(ngx_conf_t *cf, ngx_str_t *set,
     ngx_http_speedy_jwk_kind_e kind, ngx_str_t *kid, EVP_PKEY *pkey);
 static u_char *ngx_http_speedy_jwk_number(u_char *p, EVP_PKEY *pkey,
@@ -89,6 +99,7 @@ ngx_http_speedy_jwk_secret(ngx_conf_t *cf, ngx_str_t *file,
     }
 
     key->signature = 32;
+    key->pkey = NULL;
 
     return NGX_CONF_OK;
 }
@@ -143,9 +154,126 @@ ngx_http_speedy_jwk_public(ngx_conf_t *cf, ngx_http_speedy_main_conf_t *smcf,
         rv = NGX_CONF_ERROR;
     }
 
-    EVP_PKEY_free(pkey);
+    if (ngx_http_speedy_jwk_keep(cf, pkey, key) != NGX_OK) {
+        rv = NGX_CONF_ERROR;
+    }
 
     return rv;
+}
+
+
+/* It goes with the configuration. */
+
+static ngx_int_t
+ngx_http_speedy_jwk_keep(ngx_conf_t *cf, EVP_PKEY *pkey,
+    ngx_http_speedy_jwk_t *key)
+{
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(cf->pool, 0);
+    if (cln == NULL) {
+        EVP_PKEY_free(pkey);
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_http_speedy_jwk_free;
+    cln->data = pkey;
+    key->pkey = pkey;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_speedy_jwk_free(void *data)
+{
+    EVP_PKEY_free(data);
+}
+
+
+ngx_int_t
+ngx_http_speedy_jwk_verify(ngx_http_speedy_jwk_t *key, ngx_str_t *token)
+{
+    u_char      *dot, raw[NGX_HTTP_SPEEDY_RSA_MAX / 8 + 2];
+    u_char       der[NGX_HTTP_SPEEDY_DER_MAX];
+    size_t       len;
+    ngx_str_t    from, signature;
+    EVP_MD_CTX  *ctx;
+    ngx_uint_t   good;
+
+    for (dot = token->data + token->len - 1; *dot != '.'; dot--) {
+        if (dot == token->data) {
+            return NGX_DECLINED;
+        }
+    }
+
+    from.data = dot + 1;
+    from.len = token->data + token->len - from.data;
+    signature.data = raw;
+
+    if (from.len != (key->signature * 8 + 5) / 6
+        || ngx_decode_base64url(&signature, &from) != NGX_OK
+        || signature.len != key->signature)
+    {
+        return NGX_DECLINED;
+    }
+
+    len = signature.len;
+
+    if (EVP_PKEY_base_id(key->pkey) == EVP_PKEY_EC) {
+        len = ngx_http_speedy_jwk_der(der, raw);
+        signature.data = der;
+    }
+
+    ctx = EVP_MD_CTX_new();
+
+    good = ctx && len
+           && EVP_DigestVerifyInit(ctx, NULL, EVP_sha256(), NULL, key->pkey)
+              == 1
+           && EVP_DigestVerify(ctx, signature.data, len, token->data,
+                               dot - token->data)
+              == 1;
+
+    EVP_MD_CTX_free(ctx);
+
+    if (!good) {
+
+        /* what is left in the queue would be told as an error of TLS */
+
+        ERR_clear_error();
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+/* A token has r and s side by side, OpenSSL wants a sequence. 0: no memory. */
+
+static size_t
+ngx_http_speedy_jwk_der(u_char *der, u_char *raw)
+{
+    int         len;
+    BIGNUM     *r, *s;
+    ECDSA_SIG  *sig;
+
+    len = 0;
+    sig = ECDSA_SIG_new();
+    r = BN_bin2bn(raw, NGX_HTTP_SPEEDY_P256_LEN, NULL);
+    s = BN_bin2bn(raw + NGX_HTTP_SPEEDY_P256_LEN, NGX_HTTP_SPEEDY_P256_LEN,
+                  NULL);
+
+    if (sig && r && s && ECDSA_SIG_set0(sig, r, s) == 1) {
+        len = i2d_ECDSA_SIG(sig, &der);
+
+    } else {
+        BN_free(r);
+        BN_free(s);
+    }
+
+    ECDSA_SIG_free(sig);
+
+    return len > 0 ? (size_t) len : 0;
 }
 
 
@@ -208,9 +336,10 @@ ngx_http_speedy_jwk_add(ngx_conf_t *cf, ngx_str_t *set,
         return NGX_ERROR;
     }
 
-    p = ngx_cpymem(start, set->data, set->len);
+    p = start;
 
     if (set->len) {
+        p = ngx_cpymem(p, set->data, set->len);
         *p++ = ',';
     }
 

@@ -30,7 +30,6 @@
 
 typedef struct {
     ngx_str_t                   kid;
-    jwt_alg_t                   alg;
     ngx_http_speedy_jwk_t       key;
     ngx_str_t                   header;     /* base64url, with the dot */
 } ngx_http_speedy_jwt_key_t;
@@ -79,6 +78,8 @@ static ngx_uint_t ngx_http_speedy_jwt_signature_ok(
 static ngx_int_t ngx_http_speedy_jwt_verify(ngx_http_speedy_jwt_t *jwt,
     ngx_http_speedy_jwt_key_t *k, ngx_str_t *token,
     ngx_http_speedy_jwt_entry_t *e);
+static ngx_int_t ngx_http_speedy_jwt_decode(ngx_http_speedy_jwt_key_t *k,
+    ngx_str_t *token, char *text, jwt_t **t);
 static ngx_int_t ngx_http_speedy_jwt_claims(ngx_http_speedy_jwt_t *jwt,
     jwt_t *t, ngx_http_speedy_jwt_entry_t *e);
 static ngx_int_t ngx_http_speedy_jwt_grant_id(jwt_t *t, const char *name,
@@ -146,13 +147,10 @@ ngx_http_speedy_jwt_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     if (ngx_strcmp(value[2].data, "HS256") == 0) {
-        k->alg = JWT_ALG_HS256;
         kind = NGX_HTTP_SPEEDY_JWK_SECRET;
     } else if (ngx_strcmp(value[2].data, "ES256") == 0) {
-        k->alg = JWT_ALG_ES256;
         kind = NGX_HTTP_SPEEDY_JWK_EC;
     } else if (ngx_strcmp(value[2].data, "RS256") == 0) {
-        k->alg = JWT_ALG_RS256;
         kind = NGX_HTTP_SPEEDY_JWK_RSA;
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -491,9 +489,7 @@ ngx_http_speedy_jwt_verify(ngx_http_speedy_jwt_t *jwt,
     t = NULL;
     rc = NGX_DECLINED;
 
-    if (jwt_decode(&t, text, k->key.text.data, k->key.text.len) == 0
-        && jwt_get_alg(t) == k->alg)
-    {
+    if (ngx_http_speedy_jwt_decode(k, token, text, &t) == NGX_OK) {
         rc = ngx_http_speedy_jwt_claims(jwt, t, e);
     }
 
@@ -502,6 +498,36 @@ ngx_http_speedy_jwt_verify(ngx_http_speedy_jwt_t *jwt,
     }
 
     return rc;
+}
+
+
+/*
+ * With a secret libjwt checks the signature, and must say so (`alg`). With a
+ * public key it was checked before: libjwt is given no key then, and only
+ * takes the claims apart.
+ */
+
+static ngx_int_t
+ngx_http_speedy_jwt_decode(ngx_http_speedy_jwt_key_t *k, ngx_str_t *token,
+    char *text, jwt_t **t)
+{
+    if (k->key.pkey == NULL) {
+        if (jwt_decode(t, text, k->key.text.data, k->key.text.len) != 0
+            || jwt_get_alg(*t) != JWT_ALG_HS256)
+        {
+            return NGX_DECLINED;
+        }
+
+        return NGX_OK;
+    }
+
+    if (ngx_http_speedy_jwk_verify(&k->key, token) != NGX_OK
+        || jwt_decode(t, text, NULL, 0) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
 }
 
 
