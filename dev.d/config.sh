@@ -11,7 +11,7 @@ config_directories() {
     [[ $DEV =~ ^[A-Za-z0-9/._+-]+$ ]] ||
         die "$DEV: a stack's directory may have letters, digits and / . _ + - only"
     (umask 077 && mkdir -p "$DEV/secrets")
-    mkdir -p "$DEV"/{etc,run,log,data,mail,data/redis,data/nginx}
+    mkdir -p "$DEV"/{etc,run,log,data,mail,data/redis,data/nginx,data/images}
     rm -rf "$DEV/run/services" "$DEV"/run/hold-*
 }
 
@@ -75,6 +75,9 @@ shop_url = http://127.0.0.1:$PORT_SHOP
 origins = http://localhost:$PORT_SHOP http://127.0.0.1:$PORT_OPS http://localhost:$PORT_OPS
 
 $(smtp_settings)
+
+[productd]
+images = $DEV/data/images
 
 [speedyctl]
 sql_directory = $ROOT/sql

@@ -105,6 +105,7 @@ sub render {
     s{/run/speedy/}{$dir/run/}g;
     s{/run/redis/redis\.sock}{$socket}g;
     s{/var/log/speedy/}{$dir/log/}g;
+    s{/var/lib/speedy/}{$dir/}g;
     s{127\.0\.0\.1:8080}{127.0.0.1:$self->{port}}g;
     s{127\.0\.0\.1:8081}{127.0.0.1:$self->{ops}}g;
     s{127\.0\.0\.1:9092}{127.0.0.1:1}g;
