@@ -144,7 +144,6 @@ struct speedy_client *speedy_client_new(const char *callee, int instances)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct speedy_client *c = calloc(1, sizeof(*c));
-    pthread_condattr_t attr;
 
     pthread_once(&once, curl_start);
     if (c == NULL)
@@ -159,10 +158,7 @@ struct speedy_client *speedy_client_new(const char *callee, int instances)
                    : instances < INSTANCES_MOST ? instances
                                                 : INSTANCES_MOST;
     pthread_mutex_init(&c->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->given_back, &attr);
-    pthread_condattr_destroy(&attr);
+    speedy_cond_init(&c->given_back);
     return c;
 }
 
@@ -191,14 +187,10 @@ static void handle_give(struct speedy_client *c, CURL *curl)
 static CURL *handle_take(struct speedy_client *c, long ms)
 {
     CURL *curl = NULL;
-    struct timespec until;
+    struct timespec until = speedy_deadline(ms);
     bool make;
     int rc = 0;
 
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += ms % 1000 * 1000000;
-    until.tv_sec += ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&c->lock);
     while (rc == 0 && c->idle_count == 0 && c->made == CONNECTIONS)
         rc = pthread_cond_timedwait(&c->given_back, &c->lock, &until);

@@ -26,7 +26,8 @@ struct speedy_exchange {
     char id[2][SPEEDY_SEGMENT_MAX + 1];
 };
 
-/* Frees what the functions of http_request.c made. */
+/* Frees what the functions of http_request.c made, and the body: wiped, it may
+ * hold a password. */
 void speedy_exchange_free(struct speedy_exchange *x);
 
 #endif

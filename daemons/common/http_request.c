@@ -18,6 +18,8 @@
 
 void speedy_exchange_free(struct speedy_exchange *x)
 {
+    if (x->body.data != NULL)
+        explicit_bzero(x->body.data, x->body.len);
     speedy_buf_free(&x->body);
     speedy_json_free(x->json);
     while (x->decoded != NULL) {

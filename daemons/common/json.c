@@ -226,6 +226,7 @@ void speedy_json_free(struct speedy_json *root)
     while (t->chunks != NULL) {
         struct chunk *next = t->chunks->next;
 
+        explicit_bzero(t->chunks->bytes, t->chunks->used);
         free(t->chunks);
         t->chunks = next;
     }

@@ -38,6 +38,7 @@ enum speedy_json_error {
 struct speedy_json *speedy_json_parse(const char *text, size_t len,
                                       size_t max_bytes, int max_depth,
                                       enum speedy_json_error *error);
+/* Wipes it as well: it may have been a password. */
 void speedy_json_free(struct speedy_json *root);
 
 enum speedy_json_type speedy_json_type(const struct speedy_json *v);

@@ -8,8 +8,10 @@
 #ifndef SPEEDY_LOOP_H
 #define SPEEDY_LOOP_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 /* Blocks the signals; first call of main(), before any library starts. */
 void speedy_loop_init(void);
@@ -47,6 +49,13 @@ int speedy_bounded(const char *what, void (*work)(void *data), void *data,
 /* Milliseconds: CLOCK_BOOTTIME for spans, CLOCK_REALTIME for stamps. */
 int64_t speedy_now_boot(void);
 int64_t speedy_now_real(void);
+
+/*
+ * For pthread_cond_timedwait: a condition that is waited on by
+ * CLOCK_MONOTONIC, and the moment ms from now by that clock.
+ */
+void speedy_cond_init(pthread_cond_t *cond);
+struct timespec speedy_deadline(long ms);
 
 /* A random pause in [base/2, base], for retries. */
 long speedy_jitter(long base_ms);

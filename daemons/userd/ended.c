@@ -79,13 +79,8 @@ static struct speedy_metric m_wait = {
 
 static void init_once(void)
 {
-    pthread_condattr_t clock;
-
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&queue.wake, &clock);
-    pthread_cond_init(&queue.done, &clock);
-    pthread_condattr_destroy(&clock);
+    speedy_cond_init(&queue.wake);
+    speedy_cond_init(&queue.done);
     speedy_metric_register(&m_published);
     speedy_metric_register(&m_loads);
     speedy_metric_register(&m_failures);
@@ -94,23 +89,9 @@ static void init_once(void)
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static struct timespec after(long ms)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_sec += ms / 1000;
-    t.tv_nsec += ms % 1000 * 1000000;
-    if (t.tv_nsec >= 1000000000) {
-        t.tv_sec++;
-        t.tv_nsec -= 1000000000;
-    }
-    return t;
-}
-
 void userd_ended_publish(void)
 {
-    struct timespec until = after(WAIT_MS);
+    struct timespec until = speedy_deadline(WAIT_MS);
     int64_t began = speedy_now_boot();
     uint64_t ticket;
     int rc = 0;
@@ -270,7 +251,7 @@ static int look(struct userd_ended *e)
 long userd_ended_turn(void *ended)
 {
     struct userd_ended *e = ended;
-    struct timespec until = after(e->whole == 0 ? 0 : LOOK_MS);
+    struct timespec until = speedy_deadline(e->whole == 0 ? 0 : LOOK_MS);
     uint64_t covers;
     int rc = 0;
 

@@ -153,24 +153,10 @@ static void job_take_out(struct job *job)
     pool.queued--;
 }
 
-static struct timespec patience(void)
-{
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += userd_hasher_settings.wait / 1000;
-    until.tv_nsec += userd_hasher_settings.wait % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    return until;
-}
-
 /* Under the lock. */
 static void job_wait(struct job *job)
 {
-    struct timespec until = patience();
+    struct timespec until = speedy_deadline(userd_hasher_settings.wait);
     int rc = 0;
 
     while (job->state == QUEUED && rc != ETIMEDOUT && !pool.stop)
@@ -186,12 +172,7 @@ static void job_wait(struct job *job)
 
 static enum userd_hash_result ask(struct job *job)
 {
-    pthread_condattr_t clock;
-
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&job->done, &clock);
-    pthread_condattr_destroy(&clock);
+    speedy_cond_init(&job->done);
     job->result = USERD_HASH_BUSY;
     pthread_mutex_lock(&pool.lock);
     if (!pool.stop && pool.queued < userd_hasher_settings.queue) {
