@@ -15,6 +15,7 @@
 #include "ended.h"
 #include "hasher.h"
 #include "password_rules.h"
+#include "people.h"
 #include "sessions.h"
 #include "throttle.h"
 #include "userd.h"
@@ -37,6 +38,24 @@ static int on_hash(void *data, const struct speedy_db_value *col, size_t cols)
     return 1;
 }
 
+/* It is not the account's address. 1; 0: answered; < 0 MySQL did not. */
+static int own_address(struct speedy_request *r, struct change *c)
+{
+    struct userd_errors errors = {0};
+    struct userd_person p;
+    const char *code = NULL;
+    int rc = userd_person_read(c->db, r->user, false, &p);
+
+    if (rc == 1)
+        code = userd_password_check(c->wanted, p.email);
+    userd_person_wipe(&p);
+    if (code != NULL)
+        userd_error_add(&errors, "/new_password", code);
+    if (userd_refused(r, &errors))
+        return 0;
+    return rc < 0 ? rc : 1;
+}
+
 /* 0: counted, and the hash is read; -1: answered. */
 static int prepare(struct speedy_request *r, struct change *c)
 {
@@ -46,7 +65,13 @@ static int prepare(struct speedy_request *r, struct change *c)
 
     if (stores != NULL) {
         c->db = stores->db;
-        rc = userd_throttle_take(c->db, c->subject, &seconds);
+        rc = own_address(r, c);
+        if (rc == 0) {
+            speedy_stores_give(stores);
+            return -1;
+        }
+        if (rc == 1)
+            rc = userd_throttle_take(c->db, c->subject, &seconds);
         if (rc == 1 &&
             speedy_db_query(c->db,
                             "SELECT password_hash FROM users WHERE id = ?"

@@ -24,7 +24,8 @@ enum verdict {
     RENEWED,
     INVALID, /* no such token */
     ENDED,   /* its session ended before, or is over */
-    REUSED   /* and the session ended by this */
+    LOST,    /* its owner may have none: it ended by this */
+    REUSED   /* and it ended by this */
 };
 
 struct refresh {
@@ -92,6 +93,7 @@ static int owner_check(struct refresh *f)
     if (rc == 1)
         return SPEEDY_DB_OK;
     f->alive = false;
+    f->verdict = LOST;
     return userd_session_end(f->db, f->s.id, "owner_ended");
 }
 
@@ -192,8 +194,10 @@ static void answer(struct speedy_request *r, struct refresh *f)
     case INVALID:
         refuse(r, f, "refresh_invalid", "Log in again.");
         break;
-    case ENDED:
+    case LOST:
         userd_ended_publish();
+        /* fall through */
+    case ENDED:
         refuse(r, f, "session_ended", "This session has ended. Log in again.");
         break;
     case REUSED:

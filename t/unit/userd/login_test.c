@@ -425,6 +425,9 @@ static void a_new_password(void **state)
     rig_expect(&PUT(.body = "{\"current_password\":\"" RIG_PASSWORD
                             "\",\"new_password\":\"password1\"}"),
                400, "password_common");
+    rig_expect(&PUT(.body = "{\"current_password\":\"" RIG_PASSWORD
+                            "\",\"new_password\":\"Shopper@Example.com\"}"),
+               400, "password_common");
     rig_expect(&PUT(.body = "{\"new_password\":\"staple 배터리 42\"}"), 400,
                "invalid_request");
     assert_int_equal(shop_db_number("SELECT COUNT(*) FROM mails"), 0);

@@ -331,6 +331,15 @@ static void staff_session(const char *role, char token[64])
     speedy_base64url(session.refresh, sizeof(session.refresh), token);
 }
 
+static struct rig_call desk(const char *token)
+{
+    static char cookie[160];
+
+    snprintf(cookie, sizeof(cookie), "speedy_staff_refresh=%s", token);
+    return (struct rig_call){
+        .method = "POST", .path = "/admin/sessions/refresh", .cookie = cookie};
+}
+
 /* Neither kind's token works at the other's door. */
 static void two_kinds(void **state)
 {
@@ -347,7 +356,33 @@ static void two_kinds(void **state)
     assert_int_equal(shop_db_number("SELECT COUNT(*) FROM refresh_tokens WHERE"
                                     " used_at IS NOT NULL"),
                      0);
+    c = desk(first.refresh);
+    rig_expect(&c, 401, "refresh_invalid");
+    rig_free(&c);
+    assert_int_equal(live(), 2);
     rig_free(&first);
+}
+
+/* A session's role is that of its login: another one, another login. */
+static void demoted(void **state)
+{
+    struct rig_call c;
+    char token[128];
+
+    (void)state;
+    rig_staff("t1", "OPERATOR");
+    staff_session("OPERATOR", token);
+    c = desk(token);
+    rig_expect(&c, 200, NULL);
+    assert_non_null(strstr(c.set_cookie, "speedy_staff_refresh="));
+    assert_non_null(strstr(c.set_cookie, "; Path=/admin/sessions;"));
+    snprintf(token, sizeof(token), "%s", c.refresh);
+    rig_free(&c);
+    shop_db_do("UPDATE staff SET role = 'VIEWER'");
+    c = desk(token);
+    rig_expect(&c, 401, "session_ended");
+    rig_free(&c);
+    assert_int_equal(live(), 0);
 }
 
 int main(void)
@@ -357,7 +392,7 @@ int main(void)
         CASE(a_chain),           CASE(a_lost_answer), CASE(a_stolen_token),
         CASE(only_its_family),   CASE(tabs_at_once),  CASE(thieves_at_once),
         CASE(no_refresh_tokens), CASE(other_sites),   CASE(blocked_meanwhile),
-        CASE(expired),           CASE(two_kinds),
+        CASE(expired),           CASE(two_kinds),     CASE(demoted),
     };
 
     return cmocka_run_group_tests_name("userd refresh", tests, rig_setup,

@@ -133,16 +133,24 @@ int rig_clean(void **state)
 
 void rig_user(const char *id, const char *email)
 {
-    unsigned char index[SPEEDY_BLIND_INDEX];
-    char hex[33];
+    const struct speedy_seal_place at = {"users", "sealed_email", id,
+                                         strlen(id)};
+    unsigned char index[SPEEDY_BLIND_INDEX], wrapped[SPEEDY_WRAPPED_KEY];
+    unsigned char sealed[256 + SPEEDY_SEAL_EXTRA];
+    char hex[33], key_hex[2 * SPEEDY_WRAPPED_KEY + 1], mail_hex[600];
+    struct speedy_data_key key;
 
     speedy_blind_index("email", email, index);
     speedy_hex(index, sizeof(index), hex);
+    speedy_data_key_new(&key, "users", id, strlen(id), wrapped);
+    speedy_hex(wrapped, sizeof(wrapped), key_hex);
+    speedy_hex(sealed, speedy_seal(&key, &at, email, strlen(email), sealed),
+               mail_hex);
     assert_int_equal(
         shop_db_do("INSERT INTO users (id, email_index, sealed_email,"
                    " data_key, master_key, password_hash) VALUES ('%s',"
-                   " x'%s', 'x', 'x', 'm1', '%s')",
-                   id, hex, password_hash),
+                   " x'%s', x'%s', x'%s', 'm1', '%s')",
+                   id, hex, mail_hex, key_hex, password_hash),
         0);
 }
 
