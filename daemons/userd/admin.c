@@ -67,6 +67,26 @@ static bool may(struct userd_admin *a)
     return false;
 }
 
+static bool is_word(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text < 0x20 || *text > 0x7e)
+            return false;
+    }
+    return true;
+}
+
+bool userd_word_asked(struct speedy_request *r, const char *name,
+                      const char **out)
+{
+    *out = speedy_request_query(r, name);
+    if (*out == NULL || is_word(*out))
+        return true;
+    speedy_problem(r, 400, "invalid_request",
+                   "A parameter has characters that nothing here has.");
+    return false;
+}
+
 void userd_admin(struct speedy_request *r, void *data)
 {
     const struct userd_admin_act *act = data;
@@ -78,7 +98,10 @@ void userd_admin(struct speedy_request *r, void *data)
     }
     if (may(&a)) {
         userd_no_store(r);
-        act->run(&a);
+        if (is_word(r->id))
+            act->run(&a);
+        else
+            speedy_problem(r, 404, "not_found", "There is nothing here.");
     }
     speedy_stores_give(a.s);
 }

@@ -42,6 +42,14 @@ int userd_admin_run(struct userd_admin *a, const char *act, const char *object,
 /* Why: 1 to 200 characters without controls, not blanks alone. */
 bool userd_reason_valid(const char *reason);
 
+/*
+ * A parameter of printable ASCII, as ids and words are (MySQL compares no
+ * other text with their columns). True with it or NULL in *out; false after
+ * answering 400.
+ */
+bool userd_word_asked(struct speedy_request *r, const char *name,
+                      const char **out);
+
 #define USERD_PAGE_DEFAULT 20
 #define USERD_PAGE_MOST 100
 /*

@@ -91,17 +91,22 @@ static void list(struct userd_admin *a)
     static const char *const names[] = {"actor",  "act",   "object",
                                         "cursor", "limit", NULL};
     struct speedy_request *r = a->r;
-    const char *object = speedy_request_query(r, "object");
+    const char *name = speedy_request_query(r, "actor"), *object, *word;
     struct speedy_db_value actor, act;
     struct page p = {.out = &r->out};
     unsigned char before[8];
     int rc;
 
     p.limit = userd_page_asked(r, names, before, sizeof(before));
-    if (p.limit < 0)
+    if (p.limit < 0 || !userd_word_asked(r, "object", &object) ||
+        !userd_word_asked(r, "act", &word))
         return;
-    actor = text_or_null(speedy_request_query(r, "actor"));
-    act = text_or_null(speedy_request_query(r, "act"));
+    if (name != NULL && !userd_reason_valid(name)) {
+        speedy_problem(r, 400, "invalid_request", "actor is a name.");
+        return;
+    }
+    actor = text_or_null(name);
+    act = text_or_null(word);
     speedy_buf_printf(&r->out, "{\"data\":[");
     if (object != NULL)
         rc = speedy_db_query(a->s->db, COLUMNS "object = ? AND " FILTER,

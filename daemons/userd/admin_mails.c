@@ -103,20 +103,21 @@ static void list(struct userd_admin *a)
     static const char *const names[] = {"state", "user", "cursor", "limit",
                                         NULL};
     struct speedy_request *r = a->r;
-    const char *state = speedy_request_query(r, "state");
+    const char *state, *user;
     struct page p = {.out = &r->out};
     unsigned char before[16];
     int rc;
 
     p.limit = userd_page_asked(r, names, before, sizeof(before));
-    if (p.limit < 0)
+    if (p.limit < 0 || !userd_word_asked(r, "state", &state) ||
+        !userd_word_asked(r, "user", &user))
         return;
     if (state != NULL && !state_known(state)) {
         speedy_problem(r, 400, "invalid_request", "There is no such state.");
         return;
     }
     speedy_buf_printf(&r->out, "{\"data\":[");
-    rc = query(a->s->db, state, speedy_request_query(r, "user"), before, &p);
+    rc = query(a->s->db, state, user, before, &p);
     if (rc != SPEEDY_DB_OK)
         userd_unavailable(r);
     else

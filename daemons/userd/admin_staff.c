@@ -263,14 +263,15 @@ static int change_work(struct speedy_act *act, void *data)
     speedy_buf_printf(&act->detail, ",\"to\":[\"%s\",\"%s\"]", c->now_role,
                       c->now_state);
     c->now_version++;
-    rc = speedy_db_exec(act->db,
-                        "UPDATE staff SET role = ?, state = ?, version = ?"
-                        " WHERE id = ?",
-                        DB_ARGS(DB_TEXT(c->now_role), DB_TEXT(c->now_state),
-                                DB_INT(c->now_version), DB_TEXT(c->id)),
-                        NULL);
-    if (rc == SPEEDY_DB_OK && c->renew)
+    if (c->renew)
         rc = speedy_staff_renew(act->db, c->id, c->hash, c->totp);
+    if (rc == SPEEDY_DB_OK)
+        rc = speedy_db_exec(
+            act->db,
+            "UPDATE staff SET role = ?, state = ?, version = ? WHERE id = ?",
+            DB_ARGS(DB_TEXT(c->now_role), DB_TEXT(c->now_state),
+                    DB_INT(c->now_version), DB_TEXT(c->id)),
+            NULL);
     if (rc == SPEEDY_DB_OK)
         rc = speedy_sessions_end_of(act->db, c->id, "staff_changed",
                                     &c->sessions);

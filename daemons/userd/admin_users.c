@@ -128,12 +128,13 @@ static void find(struct userd_admin *a)
 {
     static const char *const names[] = {"email", "id", NULL};
     struct speedy_request *r = a->r;
-    const char *email = speedy_request_query(r, "email");
-    const char *id = speedy_request_query(r, "id");
+    const char *email = speedy_request_query(r, "email"), *id;
     char address[USERD_EMAIL_MAX + 1];
     unsigned char index[SPEEDY_BLIND_INDEX];
     struct person x = {0};
 
+    if (!userd_word_asked(r, "id", &id))
+        return;
     if (speedy_request_unknown_query(r, names) != NULL ||
         (email == NULL) == (id == NULL)) {
         speedy_problem(r, 400, "unknown_parameter",

@@ -67,7 +67,8 @@ static bool begin(struct login *l, const unsigned char *subject)
             s->db,
             "SELECT id, role, password_hash, totp_step, sealed_totp, data_key,"
             " master_key FROM staff WHERE login = ? AND state = 'ACTIVE'",
-            DB_ARGS(DB_TEXT(l->name)), staff_row, l);
+            DB_ARGS(DB_TEXT(speedy_staff_login_valid(l->name) ? l->name : "-")),
+            staff_row, l);
     if (s != NULL)
         speedy_stores_give(s);
     if (counted == 0)

@@ -312,6 +312,36 @@ static void mails(void **state)
                 "mail_not_found");
 }
 
+/* Ids are ASCII: other bytes name nobody, and break nothing. */
+static void foreign_bytes(void **state)
+{
+    static const struct {
+        const char *method, *path, *body;
+        long status;
+    } all[] = {
+        {"GET", "/admin/users?id=%EA%B0%80", NULL, 400},
+        {"GET", "/admin/users?id=%FF", NULL, 400},
+        {"GET", "/admin/users/%EA%B0%80?reason=x", NULL, 404},
+        {"GET", "/admin/users/%FF?reason=x", NULL, 404},
+        {"GET", "/admin/users/" HONG "?reason=%FF", NULL, 400},
+        {"POST", "/admin/users/%EA%B0%80/block", "{\"reason\":\"x\"}", 404},
+        {"PATCH", "/admin/staff/%EA%B0%80", "{\"role\":\"CS\"}", 404},
+        {"GET", "/admin/audit-log?object=%EA%B0%80", NULL, 400},
+        {"GET", "/admin/audit-log?act=%FF", NULL, 400},
+        {"GET", "/admin/audit-log?actor=%FF", NULL, 400},
+        {"GET", "/admin/audit-log?actor=%EA%B0%80", NULL, 200},
+        {"GET", "/admin/mails?user=%EA%B0%80", NULL, 400},
+        {"POST", "/admin/mails/%FF/retry", NULL, 404},
+        {"POST", "/admin/sessions",
+         "{\"login\":\"가나\",\"password\":\"나\",\"totp\":\"１２３\"}", 401},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+        desk_expect(&owner, all[i].method, all[i].body, all[i].path,
+                    all[i].status, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +353,7 @@ int main(void)
         cmocka_unit_test_setup(blocked, clean),
         cmocka_unit_test_setup(the_audit_log, clean),
         cmocka_unit_test_setup(mails, clean),
+        cmocka_unit_test_setup(foreign_bytes, clean),
     };
 
     return cmocka_run_group_tests_name("userd desk", tests, desk_setup,

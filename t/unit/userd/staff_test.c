@@ -387,7 +387,10 @@ static void a_lost_authenticator(void **state)
     assert_int_equal(strlen(desk_member(&c, "totp_secret")), 32);
     assert_int_equal(strlen(desk_member(&c, "password")),
                      SPEEDY_STAFF_PASSWORD - 1);
+    assert_non_null(strstr(c.out.data, "\"version\":3,"));
     rig_free(&c);
+    assert_int_equal(
+        shop_db_number("SELECT version FROM staff WHERE login = 'kim'"), 3);
     /* the old ones are worth nothing */
     desk_code(&kim, 0, code);
     assert_int_equal(desk_login(&c, "kim", DESK_PASSWORD, code), 401);
