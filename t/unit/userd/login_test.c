@@ -124,24 +124,24 @@ static void bad_input(void **state)
 {
     (void)state;
     rig_user("u1", EMAIL);
-    rig_expect(&LOGIN(.body = "{\"email\":\"" EMAIL "\"}"), 400,
-               "invalid_request");
-    rig_expect(&LOGIN(.body = "{\"email\":\"" EMAIL "\",\"password\":1}"), 400,
-               "invalid_request");
-    rig_expect(&LOGIN(.body = "{\"email\":\"a@b@example.com\","
-                              "\"password\":\"xxxxxxxx\"}"),
-               400, "email_invalid");
-    rig_expect(&LOGIN(.body = "{\"email\":\"" EMAIL "\",\"password\":\"x\","
-                              "\"role\":\"OWNER\"}"),
-               400, "unknown_field");
-    rig_expect(&LOGIN(.body = "{\"email\":\"" EMAIL "\",\"password\":\"x\","
-                              "\"email\":\"x\"}"),
-               400, "duplicate_field");
-    rig_expect(&LOGIN(.body = "{"), 400, "invalid_json");
-    rig_expect(&LOGIN(.body = RIGHT, .type = "text/plain"), 415,
-               "unsupported_media_type");
-    rig_expect(&LOGIN(.body = RIGHT, .origin = "https://evil.example.net"), 403,
-               "origin_refused");
+    rig_told(LOGIN(.body = "{\"email\":\"" EMAIL "\"}"), 400,
+             "invalid_request");
+    rig_told(LOGIN(.body = "{\"email\":\"" EMAIL "\",\"password\":1}"), 400,
+             "invalid_request");
+    rig_told(LOGIN(.body = "{\"email\":\"a@b@example.com\","
+                           "\"password\":\"xxxxxxxx\"}"),
+             400, "email_invalid");
+    rig_told(LOGIN(.body = "{\"email\":\"" EMAIL "\",\"password\":\"x\","
+                           "\"role\":\"OWNER\"}"),
+             400, "unknown_field");
+    rig_told(LOGIN(.body = "{\"email\":\"" EMAIL "\",\"password\":\"x\","
+                           "\"email\":\"x\"}"),
+             400, "duplicate_field");
+    rig_told(LOGIN(.body = "{"), 400, "invalid_json");
+    rig_told(LOGIN(.body = RIGHT, .type = "text/plain"), 415,
+             "unsupported_media_type");
+    rig_told(LOGIN(.body = RIGHT, .origin = "https://evil.example.net"), 403,
+             "origin_refused");
     assert_int_equal(shop_db_number("SELECT COUNT(*) FROM login_failures"), 0);
 }
 
@@ -193,8 +193,8 @@ static void the_same_work(void **state)
     for (int i = 0; i < 20; i++) {
         before = hashes();
         began = speedy_now_boot();
-        rig_expect(&LOGIN(.body = i % 2 ? WRONG : NOBODY), 401,
-                   "credentials_invalid");
+        rig_told(LOGIN(.body = i % 2 ? WRONG : NOBODY), 401,
+                 "credentials_invalid");
         spent[i % 2] += speedy_now_boot() - began;
         assert_int_equal(hashes() - before, 1);
     }
@@ -256,11 +256,11 @@ static void blocked_and_ended(void **state)
     (void)state;
     rig_user("u1", EMAIL);
     shop_db_do("UPDATE users SET state = 'BLOCKED'");
-    rig_expect(&LOGIN(.body = RIGHT), 403, "account_blocked");
-    rig_expect(&LOGIN(.body = WRONG), 401, "credentials_invalid");
+    rig_told(LOGIN(.body = RIGHT), 403, "account_blocked");
+    rig_told(LOGIN(.body = WRONG), 401, "credentials_invalid");
     shop_db_do("UPDATE users SET state = 'ENDED', email_index = NULL,"
                " sealed_email = NULL, data_key = NULL, password_hash = NULL");
-    rig_expect(&LOGIN(.body = RIGHT), 401, "credentials_invalid");
+    rig_told(LOGIN(.body = RIGHT), 401, "credentials_invalid");
     assert_int_equal(shop_db_number("SELECT COUNT(*) FROM sessions"), 0);
 }
 
@@ -277,8 +277,8 @@ static void guess(const char *body, const char *right)
     struct rig_call c = LOGIN(.body = right);
 
     for (int i = 0; i < 5; i++)
-        rig_expect(&LOGIN(.body = body), 401, "credentials_invalid");
-    rig_expect(&LOGIN(.body = body), 429, "login_later");
+        rig_told(LOGIN(.body = body), 401, "credentials_invalid");
+    rig_told(LOGIN(.body = body), 429, "login_later");
     /* the right password too, and it is not even looked at */
     rig_expect(&c, 429, "login_later");
     assert_in_range(retry_after(&c), 1, 5);
@@ -293,11 +293,11 @@ static void five_tries(void **state)
     guess(NOBODY, NOBODY); /* nobody has it: the same */
     shop_db_do("UPDATE login_failures SET login_after ="
                " NOW(3) - INTERVAL 1 SECOND");
-    rig_expect(&LOGIN(.body = RIGHT), 201, NULL);
+    rig_told(LOGIN(.body = RIGHT), 201, NULL);
     /* forgotten */
     assert_int_equal(shop_db_number("SELECT COUNT(*) FROM login_failures"), 1);
-    rig_expect(&LOGIN(.body = WRONG), 401, "credentials_invalid");
-    rig_expect(&LOGIN(.body = RIGHT), 201, NULL);
+    rig_told(LOGIN(.body = WRONG), 401, "credentials_invalid");
+    rig_told(LOGIN(.body = RIGHT), 201, NULL);
 }
 
 static void the_wait_doubles(void **state)
@@ -307,9 +307,9 @@ static void the_wait_doubles(void **state)
 
     (void)state;
     for (int i = 0; i < 4; i++)
-        rig_expect(&LOGIN(.body = NOBODY), 401, NULL);
+        rig_told(LOGIN(.body = NOBODY), 401, NULL);
     for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++) {
-        rig_expect(&LOGIN(.body = NOBODY), 401, NULL);
+        rig_told(LOGIN(.body = NOBODY), 401, NULL);
         assert_int_equal(
             shop_db_number("SELECT TIMESTAMPDIFF(SECOND, failed_at,"
                            " login_after) FROM login_failures"),
@@ -319,7 +319,7 @@ static void the_wait_doubles(void **state)
     }
     /* far beyond what a shift could hold */
     shop_db_do("UPDATE login_failures SET failures = 1000000");
-    rig_expect(&LOGIN(.body = NOBODY), 401, NULL);
+    rig_told(LOGIN(.body = NOBODY), 401, NULL);
     assert_int_equal(shop_db_number("SELECT TIMESTAMPDIFF(SECOND, failed_at,"
                                     " login_after) FROM login_failures"),
                      900);
@@ -368,11 +368,11 @@ static void an_old_hash(void **state)
         speedy_password_hash(RIG_PASSWORD, strlen(RIG_PASSWORD), hash), 0);
     speedy_password_cost.passes = 2;
     shop_db_do("UPDATE users SET password_hash = '%s'", hash);
-    rig_expect(&LOGIN(.body = RIGHT), 201, NULL);
+    rig_told(LOGIN(.body = RIGHT), 201, NULL);
     assert_int_equal(shop_db_number("SELECT password_hash LIKE '%%t=2,p=1%%'"
                                     " FROM users"),
                      1);
-    rig_expect(&LOGIN(.body = RIGHT), 201, NULL);
+    rig_told(LOGIN(.body = RIGHT), 201, NULL);
 }
 
 static void twenty_sessions(void **state)
@@ -416,20 +416,20 @@ static void a_new_password(void **state)
     rig_user("u1", EMAIL);
     here = rig_login(EMAIL, NULL);
     there = rig_login(EMAIL, NULL);
-    rig_expect(&PUT(.body = "{\"current_password\":\"wrong horse\","
-                            "\"new_password\":\"staple 배터리 42\"}"),
-               403, "credentials_invalid");
-    rig_expect(&PUT(.body = "{\"current_password\":\"" RIG_PASSWORD
-                            "\",\"new_password\":\"short\"}"),
-               400, "password_too_short");
-    rig_expect(&PUT(.body = "{\"current_password\":\"" RIG_PASSWORD
-                            "\",\"new_password\":\"password1\"}"),
-               400, "password_common");
-    rig_expect(&PUT(.body = "{\"current_password\":\"" RIG_PASSWORD
-                            "\",\"new_password\":\"Shopper@Example.com\"}"),
-               400, "password_common");
-    rig_expect(&PUT(.body = "{\"new_password\":\"staple 배터리 42\"}"), 400,
-               "invalid_request");
+    rig_told(PUT(.body = "{\"current_password\":\"wrong horse\","
+                         "\"new_password\":\"staple 배터리 42\"}"),
+             403, "credentials_invalid");
+    rig_told(PUT(.body = "{\"current_password\":\"" RIG_PASSWORD
+                         "\",\"new_password\":\"short\"}"),
+             400, "password_too_short");
+    rig_told(PUT(.body = "{\"current_password\":\"" RIG_PASSWORD
+                         "\",\"new_password\":\"password1\"}"),
+             400, "password_common");
+    rig_told(PUT(.body = "{\"current_password\":\"" RIG_PASSWORD
+                         "\",\"new_password\":\"Shopper@Example.com\"}"),
+             400, "password_common");
+    rig_told(PUT(.body = "{\"new_password\":\"staple 배터리 42\"}"), 400,
+             "invalid_request");
     assert_int_equal(shop_db_number("SELECT COUNT(*) FROM mails"), 0);
     rig_expect(&c, 204, NULL);
     /* in force before the answer */
@@ -452,10 +452,10 @@ static void a_new_password(void **state)
     c = rig_refresh(here.refresh);
     rig_expect(&c, 401, "session_ended");
     rig_free(&c);
-    rig_expect(&LOGIN(.body = RIGHT), 401, "credentials_invalid");
-    rig_expect(&LOGIN(.body = "{\"email\":\"" EMAIL
-                              "\",\"password\":\"staple 배터리 42\"}"),
-               201, NULL);
+    rig_told(LOGIN(.body = RIGHT), 401, "credentials_invalid");
+    rig_told(LOGIN(.body = "{\"email\":\"" EMAIL
+                           "\",\"password\":\"staple 배터리 42\"}"),
+             201, NULL);
     rig_free(&here);
     rig_free(&there);
 }
@@ -473,19 +473,19 @@ static void guessing_at_the_change(void **state)
         rig_expect(&wrong, 403, "credentials_invalid");
     rig_expect(&wrong, 429, "login_later");
     rig_free(&wrong);
-    rig_expect(&PUT(.body = CHANGE), 429, "login_later");
+    rig_told(PUT(.body = CHANGE), 429, "login_later");
     /* the login does not suffer */
-    rig_expect(&LOGIN(.body = RIGHT), 201, NULL);
+    rig_told(LOGIN(.body = RIGHT), 201, NULL);
 }
 
 static void only_shoppers(void **state)
 {
     (void)state;
     rig_user("u1", EMAIL);
-    rig_expect(&PUT_BY(NULL, .body = CHANGE), 401, "token_missing");
-    rig_expect(&PUT(.body = CHANGE, .role = "OPERATOR"), 403, NULL);
+    rig_told(PUT_BY(NULL, .body = CHANGE), 401, "token_missing");
+    rig_told(PUT(.body = CHANGE, .role = "OPERATOR"), 403, NULL);
     /* of somebody who is not there, as with a wrong password */
-    rig_expect(&PUT_BY("u2", .body = CHANGE), 403, "credentials_invalid");
+    rig_told(PUT_BY("u2", .body = CHANGE), 403, "credentials_invalid");
 }
 
 struct wanted {

@@ -252,6 +252,12 @@ void rig_expect(struct rig_call *c, long status, const char *code)
                  c->out.data, c->headers.data);
 }
 
+void rig_told(struct rig_call c, long status, const char *code)
+{
+    rig_expect(&c, status, code);
+    rig_free(&c);
+}
+
 struct rig_call rig_login(const char *email, const char *agent)
 {
     struct rig_call c = {

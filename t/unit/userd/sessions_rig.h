@@ -35,6 +35,8 @@ void rig_send(struct rig_call *c);
 void rig_free(struct rig_call *c);
 /* Sends and checks status and, unless NULL, the problem's code. */
 void rig_expect(struct rig_call *c, long status, const char *code);
+/* The same, when nothing else of the answer is looked at. */
+void rig_told(struct rig_call c, long status, const char *code);
 
 /* Logs in, expecting 201; the caller frees. */
 struct rig_call rig_login(const char *email, const char *agent);

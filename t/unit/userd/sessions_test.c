@@ -187,6 +187,7 @@ static void who_asks(void **state)
     for (size_t i = 0; i < 3; i++) {
         c = by(&x.a1, NULL, "DELETE", tails[i]);
         rig_expect(&c, 401, "token_missing");
+        rig_free(&c);
         c = by(&x.a1, "ua", "DELETE", tails[i]);
         c.role = "OWNER";
         rig_expect(&c, 403, "role_required");
