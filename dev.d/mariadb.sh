@@ -28,6 +28,8 @@ mariadb_prepare() {
 datadir = $DEV/data/mariadb
 socket = $DEV/run/mariadb/mariadb.sock
 pid_file = $DEV/run/mariadb/mariadb.pid
+# Its own: another server that starts deletes the temporary tables it finds.
+tmpdir = $DEV/run/mariadb
 bind_address = 127.0.0.1
 port = $PORT_MYSQL
 character_set_server = utf8mb4
@@ -57,7 +59,7 @@ mariadb_format() {
     [ ! -d "$DEV/data/mariadb/mysql" ] || return 0
     [ "$(id -u)" != 0 ] || as=(--user="$MARIADB_USER")
     timeout 60 mariadb-install-db --no-defaults --datadir="$DEV/data/mariadb" \
-        --auth-root-authentication-method=socket \
+        --tmpdir="$DEV/run/mariadb" --auth-root-authentication-method=socket \
         --auth-root-socket-user="$(id -un)" --skip-test-db --skip-name-resolve \
         "${as[@]}" >>"$DEV/log/mariadb.log" 2>&1
 }

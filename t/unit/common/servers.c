@@ -33,6 +33,9 @@ static char dir[PATH_BYTES];
 static pid_t owner, redis_pid, mysql_pid;
 static char redis_socket[PATH_BYTES + 32], mysql_socket[PATH_BYTES + 32];
 static char data_option[PATH_BYTES + 32], secrets[PATH_BYTES];
+/* a server that starts deletes the temporary tables that it finds: not those
+ * of others, which a common directory holds */
+static char tmp_option[PATH_BYTES + 32];
 static char database[] = "speedy", redis_user[] = "speedy";
 static char password_file[PATH_BYTES + 32];
 static rd_kafka_t *kafka;
@@ -255,10 +258,13 @@ static bool mysql_answers(void *data)
 
 static int mysql_install(void)
 {
-    char *argv[] = {
-        "mariadb-install-db", "--no-defaults",
-        data_option,          "--auth-root-authentication-method=normal",
-        "--skip-test-db",     NULL};
+    char *argv[] = {"mariadb-install-db",
+                    "--no-defaults",
+                    data_option,
+                    tmp_option,
+                    "--auth-root-authentication-method=normal",
+                    "--skip-test-db",
+                    NULL};
     int status = -1;
     pid_t pid = start(argv, "install.log");
 
@@ -273,6 +279,7 @@ static int mysql_run(void)
     char *argv[] = {"mariadbd",
                     "--no-defaults",
                     data_option,
+                    tmp_option,
                     socket_option,
                     pid_option,
                     "--skip-networking",
@@ -305,6 +312,7 @@ int servers_mysql_start(void)
     snprintf(mysql_socket, sizeof(mysql_socket), "%s/mysql.sock",
              servers_dir());
     snprintf(data_option, sizeof(data_option), "--datadir=%s/mysql", dir);
+    snprintf(tmp_option, sizeof(tmp_option), "--tmpdir=%s", dir);
     if (mysql_install() != 0 || mysql_run() != 0 ||
         servers_mysql_root("CREATE DATABASE speedy CHARACTER SET utf8mb4") !=
             0 ||
