@@ -118,7 +118,7 @@ int userd_address_read(struct speedy_db *db, const struct userd_person *p,
 int userd_address_insert(struct speedy_db *db, const struct userd_person *p,
                          const struct userd_address *a)
 {
-    struct sealed s;
+    struct sealed s = {.len = {0}};
 
     seal(p, a, &s);
     return speedy_db_exec(
@@ -136,7 +136,7 @@ int userd_address_insert(struct speedy_db *db, const struct userd_person *p,
 int userd_address_update(struct speedy_db *db, const struct userd_person *p,
                          const struct userd_address *a)
 {
-    struct sealed s;
+    struct sealed s = {.len = {0}};
 
     seal(p, a, &s);
     return speedy_db_exec(

@@ -69,7 +69,8 @@ static void refuse(struct speedy_request *r, int rc)
                        "There are 20 addresses: delete one first.");
         break;
     case NO_ADDRESS:
-        speedy_problem(r, 404, "address_unknown", "There is no such address.");
+        speedy_problem(r, 404, "address_not_found",
+                       "There is no such address.");
         break;
     case DEFAULT_NEEDED:
         speedy_problem_fields(r, 400, "invalid_request",

@@ -32,7 +32,7 @@ static void names_of(const struct userd_field *fields,
 {
     size_t n = 0;
 
-    for (; fields[n].name != NULL && n < USERD_FIELDS; n++)
+    for (; n < USERD_FIELDS && fields[n].name != NULL; n++)
         names[n] = fields[n].name;
     names[n] = NULL;
 }

@@ -151,7 +151,7 @@ static void write(struct speedy_request *r, const struct render *x)
 static void refuse(struct speedy_request *r, int rc)
 {
     if (rc == UNKNOWN)
-        speedy_problem(r, 404, "mail_unknown", "There is no such mail.");
+        speedy_problem(r, 404, "mail_not_found", "There is no such mail.");
     else if (rc == OVER)
         speedy_problem(r, 410, "mail_over",
                        "This mail is not to be sent any more.");

@@ -1,7 +1,7 @@
 /*
  * POST /internal/mails/{id}/render: what maild needs to write a mail, asked
  * when it is about to be sent: 200 {id, kind, to, name, language, params,
- * code, link, message_id, request_id}; 404 `mail_unknown`; 410 `mail_over`
+ * code, link, message_id, request_id}; 404 `mail_not_found`; 410 `mail_over`
  * (it is not to be sent any more) or `nobody_to_tell`.
  *
  * For the kinds `verify` and `reset` this is the moment when code and link are

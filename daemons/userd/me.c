@@ -29,7 +29,7 @@ void userd_me_refuse(struct speedy_request *r, int rc)
     if (rc < 0)
         userd_unavailable(r);
     else
-        speedy_problem(r, 404, "user_unknown", "There is no such account.");
+        speedy_problem(r, 404, "user_not_found", "There is no such account.");
 }
 
 void userd_version_conflict(struct speedy_request *r)

@@ -84,8 +84,8 @@ static void life(void **state)
     assert_non_null(strstr(answer, "\"line2\":\"\""));
     assert_non_null(strstr(answer, "\"is_default\":true,\"version\":3,"));
     people_send("DELETE", path, id, 204, NULL, NULL);
-    people_send("DELETE", path, id, 404, "address_unknown", NULL);
-    people_send("PATCH", path, id, 404, "address_unknown", "{\"version\":3}");
+    people_send("DELETE", path, id, 404, "address_not_found", NULL);
+    people_send("PATCH", path, id, 404, "address_not_found", "{\"version\":3}");
 }
 
 static void one_default(void **state)
@@ -156,12 +156,12 @@ static void nobody_elses(void **state)
 
     (void)state;
     path = add("");
-    people_send("PATCH", path, other, 404, "address_unknown",
+    people_send("PATCH", path, other, 404, "address_not_found",
                 "{\"line1\":\"x\",\"version\":1}");
-    people_send("DELETE", path, other, 404, "address_unknown", NULL);
+    people_send("DELETE", path, other, 404, "address_not_found", NULL);
     answer = people_send("GET", ADDRESSES, other, 200, NULL, NULL);
     assert_non_null(strstr(answer, "\"data\":[]"));
-    people_send("PATCH", ADDRESSES "/x", id, 404, "address_unknown",
+    people_send("PATCH", ADDRESSES "/x", id, 404, "address_not_found",
                 "{\"version\":1}");
     people_send("DELETE", ADDRESSES "/%00", id, 400, "invalid_request", NULL);
     people_send("DELETE", path, id, 204, NULL, NULL);

@@ -77,8 +77,8 @@ static void bad_changes(void **state)
     people_send("PATCH", ME, id, 400, "consent_required",
                 "{\"consents\":[{\"kind\":\"terms\",\"version\":\"1\","
                 "\"agreed\":false}],\"version\":1}");
-    people_send("GET", ME, "u-nobody", 404, "user_unknown", NULL);
-    people_send("PATCH", ME, "u-nobody", 404, "user_unknown",
+    people_send("GET", ME, "u-nobody", 404, "user_not_found", NULL);
+    people_send("PATCH", ME, "u-nobody", 404, "user_not_found",
                 "{\"version\":1}");
     assert_non_null(
         strstr(people_send("GET", ME, id, 200, NULL, NULL), "\"version\":1,"));
@@ -153,7 +153,7 @@ static void shredded(void **state)
                      0);
     assert_int_equal(shop_db_number("SELECT COUNT(*) FROM consents"), 2);
     assert_true(rig_published(sid));
-    people_send("GET", ME, id, 404, "user_unknown", NULL);
+    people_send("GET", ME, id, 404, "user_not_found", NULL);
     people_send("DELETE", ME, id, 403, "credentials_invalid",
                 "{\"password\":\"" PEOPLE_PASSWORD "\"}");
     people_send("POST", "/api/v1/sessions", NULL, 401, "credentials_invalid",

@@ -231,8 +231,8 @@ static void mails_not_due(void **state)
     people_send("POST",
                 "/internal/mails/01890000-0000-7000-8000-000000000000"
                 "/render",
-                NULL, 404, "mail_unknown", NULL);
-    people_send("POST", "/internal/mails/x/render", NULL, 404, "mail_unknown",
+                NULL, 404, "mail_not_found", NULL);
+    people_send("POST", "/internal/mails/x/render", NULL, 404, "mail_not_found",
                 NULL);
 }
 
