@@ -48,6 +48,8 @@ static void addresses(void **state)
         "a@exam ple.com",
         "a@example.com\r\nRCPT TO:<evil@example.com>",
         "a@example.com\n",
+        "a\r\nRCPT@example.com",
+        "a\nb@example.com",
         "\"a b\"@example.com",
         "a@example.com>",
         "<a@example.com",
