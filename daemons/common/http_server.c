@@ -76,7 +76,10 @@ static const struct speedy_route every_daemon[] = {
     {0},
 };
 
-/* Decodes one segment strictly. 0, or -1 (bad escape, NUL, slash, length). */
+/*
+ * Decodes one segment strictly: what a star stands for is an id, of printable
+ * ASCII. 0, or -1 (bad escape, control, foreign byte, slash, length).
+ */
 static int segment_decode(const char *text, size_t len, char *out)
 {
     size_t n = 0;
@@ -92,7 +95,7 @@ static int segment_decode(const char *text, size_t len, char *out)
                 speedy_hex_digit(text[i + 2]);
             i += 2;
         }
-        if (c == 0 || c == '/' || n == SPEEDY_SEGMENT_MAX)
+        if (c < 0x20 || c > 0x7e || c == '/' || n == SPEEDY_SEGMENT_MAX)
             return -1;
         out[n++] = (char)c;
     }

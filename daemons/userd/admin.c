@@ -98,10 +98,7 @@ void userd_admin(struct speedy_request *r, void *data)
     }
     if (may(&a)) {
         userd_no_store(r);
-        if (is_word(r->id))
-            act->run(&a);
-        else
-            speedy_problem(r, 404, "not_found", "There is nothing here.");
+        act->run(&a);
     }
     speedy_stores_give(a.s);
 }

@@ -290,6 +290,10 @@ static void refusals_are_problems(void **state)
                    "not_found");
     assert_problem(ask("GET /api/v1/orders/a%00b", USER, NULL), 400,
                    "invalid_request");
+    assert_problem(ask("GET /api/v1/orders/%EA%B0%80", USER, NULL), 400,
+                   "invalid_request");
+    assert_problem(ask("GET /api/v1/orders/a%0Ab", USER, NULL), 400,
+                   "invalid_request");
     assert_problem(ask("GET /api/v1/orders/a%2", USER, NULL), 400,
                    "invalid_request");
     assert_problem(ask("GET /api/v1/orders/a%2fb", USER, NULL), 400,
