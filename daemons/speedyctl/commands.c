@@ -37,6 +37,15 @@ static const struct ctl_option create_options[] = {
     {"shipping", "MODE", "scheduled (default) or manual"},
     {"wait", "TIME", "how long to wait for the gate (default 10s; 0: not)"},
     {NULL, NULL, NULL}};
+static const struct ctl_option sale_change_options[] = {
+    {"opens-at", "TIME", "RFC 3339 with offset"},
+    {"closes-at", "TIME", "RFC 3339 with offset, or never"},
+    {"limit", "N", "units a shopper may have"},
+    {"hold", "TIME", "time to pay"},
+    {"price", "N|V=N,…", "whole won, or of each variant"},
+    {"restock", "POLICY", "immediate, hold or random"},
+    {"shipping", "MODE", "scheduled or manual"},
+    {NULL, NULL, NULL}};
 static const struct ctl_option wait_options[] = {
     {"wait", "TIME", "how long to wait for the outcome (default 10s)"},
     {NULL, NULL, NULL}};
@@ -102,6 +111,8 @@ const struct ctl_command ctl_commands[] = {
     {"sale list", "", 0, 0, NULL, "all sales", ctl_sale_list},
     {"sale show", "SALE", 1, 1, NULL, "one sale, units of each variant",
      ctl_sale_show},
+    {"sale change", "SALE", 1, 1, sale_change_options,
+     "changes a sale before it opens", ctl_sale_change},
     {"sale pause", "SALE", 1, 1, NULL, "stops reserving; payments go on",
      ctl_sale_move},
     {"sale resume", "SALE", 1, 1, NULL, "ends a pause", ctl_sale_move},

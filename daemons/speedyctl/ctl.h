@@ -138,6 +138,7 @@ int ctl_product_show(struct ctl *c);
 int ctl_sale_create(struct ctl *c);
 int ctl_sale_list(struct ctl *c);
 int ctl_sale_show(struct ctl *c);
+int ctl_sale_change(struct ctl *c);
 int ctl_sale_move(struct ctl *c); /* pause, resume, close */
 int ctl_sale_postpone(struct ctl *c);
 int ctl_sale_extend(struct ctl *c);
