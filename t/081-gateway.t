@@ -274,7 +274,7 @@ subtest 'daemons that hang up or are gone' => sub {
 # Headers too large end the whole connection there (GOAWAY), without an answer.
 subtest 'HTTP/2' => sub {
     plan skip_all => 'curl without HTTP/2' if (run_command(5, 'curl', '-V'))[1] !~ /HTTP2/;
-    $g->reload(sub { s/(listen 0\.0\.0\.0:\d+) /$1 http2 / });
+    $g->reload(sub { s/(listen 127\.0\.0\.1:\d+) backlog/$1 http2 backlog/ });
     my $url = 'http://127.0.0.1:' . $g->port;
     my $h2 = sub {
         return (run_command(15, 'curl', '-s', '--http2-prior-knowledge', '-m', 10, '-w',

@@ -109,8 +109,6 @@ sub render {
     s{127\.0\.0\.1:8080}{127.0.0.1:$self->{port}}g;
     s{127\.0\.0\.1:8081}{127.0.0.1:$self->{ops}}g;
     s{127\.0\.0\.1:9092}{127.0.0.1:1}g;
-    # Addresses that tests come from, besides the operators' own.
-    s{^( *listen )127\.0\.0\.1:($self->{port})}{${1}0.0.0.0:$2}m;
     $o{edit}->() if $o{edit};
     return $_;
 }
@@ -271,10 +269,9 @@ sub http {
     my %headers = %{ $o{headers} // {} };
     $headers{Authorization} = "Bearer $o{token}" if defined $o{token};
     my $port = $o{ops} ? $self->{ops} : $self->{port};
-    my $host = $o{from} && !$o{ops} ? $o{from} : '127.0.0.1';
     my $r = HTTP::Tiny->new(timeout => $o{timeout} // 15, max_redirect => 0,
         $o{from} ? (local_address => $o{from}) : ())->request($method,
-        "http://$host:$port$path", { headers => \%headers,
+        "http://127.0.0.1:$port$path", { headers => \%headers,
             defined $o{content} ? (content => $o{content}) : () });
     $r->{json} = eval { JSON::PP::decode_json($r->{content}) };
     if (ref $r->{json} eq 'HASH' && defined $r->{json}{head}) {
