@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "../../../daemons/common/crypto.h"
@@ -195,7 +196,7 @@ static int files(void)
 static void an_upload_is_kept_once(void **state)
 {
     unsigned char digest[32];
-    char hash[65], url[120], patch[300];
+    char hash[65], other[65], url[120], patch[300], path[400];
 
     (void)state;
     png(640, 480);
@@ -212,6 +213,10 @@ static void an_upload_is_kept_once(void **state)
     jpeg(30, 20);
     assert_int_equal(upload(UPLOAD, "image/jpeg"), 201);
     assert_int_equal(files(), 2);
+    speedy_sha256(file.data, file.len, digest);
+    speedy_hex(digest, 32, other);
+    snprintf(path, sizeof(path), "%s/%s.jpg", productd_settings.images, other);
+    assert_int_equal(access(path, R_OK), 0);
     assert_int_equal(rig_get("/api/v1/products/shoe"), 200);
     assert_true(rig_says(url));
     assert_int_equal(shop_db_number("SELECT COUNT(*) FROM product_images"), 2);
