@@ -67,6 +67,9 @@ GRANT UPDATE (role, state, password_hash, sealed_totp, totp_step, version)
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.sessions TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.refresh_tokens TO userd@localhost;
 GRANT SELECT, INSERT, UPDATE, DELETE ON speedy.login_failures TO userd@localhost;
+GRANT SELECT, INSERT, UPDATE (notify), DELETE ON speedy.wishes TO userd@localhost;
+GRANT SELECT, INSERT, UPDATE (position, next_at), DELETE
+    ON speedy.wish_rounds TO userd@localhost;
 GRANT SELECT, INSERT ON speedy.audit_log TO userd@localhost;
 GRANT SELECT, INSERT ON speedy.mails TO userd@localhost;
 GRANT UPDATE (state, attempts, next_at, expires_at, ended_at)

@@ -18,6 +18,7 @@
 #include "throttle.h"
 #include "userd.h"
 #include "verification.h"
+#include "wishes.h"
 
 #define GONE 1    /* positive verdicts of leave() */
 #define CHANGED 2 /* the password was changed since it was judged */
@@ -78,6 +79,8 @@ static int shred(struct speedy_db *db, const char *id)
     int rc = speedy_db_exec(db, "DELETE FROM addresses WHERE user_id = ?",
                             DB_ARGS(DB_TEXT(id)), NULL);
 
+    if (rc == SPEEDY_DB_OK)
+        rc = userd_wishes_delete(db, id);
     if (rc != SPEEDY_DB_OK)
         return rc;
     return speedy_db_exec(

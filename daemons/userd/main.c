@@ -19,6 +19,8 @@
 #include "sessions.h"
 #include "text.h"
 #include "userd.h"
+#include "wishes.h"
+#include "wishes_notify.h"
 
 #define GRACE_MS 15000 /* a password may wait and be hashed first */
 #define BODY_MOST 16384
@@ -26,6 +28,7 @@
 static struct {
     struct speedy_outbox_relay outbox;
     struct speedy_db *clean_db;
+    struct userd_notifier notify;
 } duty;
 
 /* The keys are loaded before the socket opens. */
@@ -61,7 +64,8 @@ static void keys_wipe(void)
     speedy_seal_free();
 }
 
-/* Mail rows' records into Kafka, and old rows out of MySQL. */
+/* Mail rows' records into Kafka, old rows out of MySQL, and who is told that
+ * a sale will open. */
 static int duties_start(int instance)
 {
     static char client[64];
@@ -70,13 +74,17 @@ static int duties_start(int instance)
     duty.outbox.db = speedy_db_new("userd");
     duty.outbox.producer = speedy_producer_new(client, SPEEDY_OUTBOX_SEND_MS);
     duty.clean_db = speedy_db_new("userd");
+    duty.notify.db = speedy_db_new("userd");
     if (duty.outbox.db == NULL || duty.outbox.producer == NULL ||
-        duty.clean_db == NULL)
+        duty.clean_db == NULL || duty.notify.db == NULL)
         return -1;
+    userd_notify_metrics();
     if (speedy_duty_start("outbox", speedy_outbox_turn, &duty.outbox) != 0)
         return -1;
-    return speedy_duty_start("housekeeping", userd_housekeeping_turn,
-                             duty.clean_db);
+    if (speedy_duty_start("housekeeping", userd_housekeeping_turn,
+                          duty.clean_db) != 0)
+        return -1;
+    return speedy_duty_start("notify", userd_notify_turn, &duty.notify);
 }
 
 static void duties_close(void)
@@ -84,6 +92,8 @@ static void duties_close(void)
     speedy_producer_free(duty.outbox.producer);
     speedy_db_free(duty.outbox.db);
     speedy_db_free(duty.clean_db);
+    userd_notify_free(&duty.notify);
+    speedy_db_free(duty.notify.db);
 }
 
 static int start(int instance)
@@ -115,14 +125,15 @@ int main(int argc, char **argv)
     if (keys_load() != 0 ||
         speedy_stores_init("userd", (int)userd_settings.mysql_connections) != 0)
         return 1;
-    if (duties_start(options.instance) != 0 || userd_sessions_start() != 0 ||
-        start(options.instance) != 0)
+    if (userd_wishes_start() != 0 || duties_start(options.instance) != 0 ||
+        userd_sessions_start() != 0 || start(options.instance) != 0)
         return 1;
     speedy_log(SPEEDY_INFO, "ready", "master_key=%s", speedy_seal_master());
     rc = speedy_loop_run(GRACE_MS);
     speedy_http_stop();
     userd_sessions_stop();
     duties_close();
+    userd_wishes_stop();
     speedy_stores_free();
     keys_wipe();
     return rc == 0 ? 0 : 1;

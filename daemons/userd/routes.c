@@ -13,6 +13,7 @@
 #include "sessions.h"
 #include "users.h"
 #include "verification.h"
+#include "wishes.h"
 
 #define SHOPPER (void *)&userd_shopper_sessions
 #define STAFF (void *)&userd_staff_sessions
@@ -38,6 +39,11 @@ const struct speedy_route userd_routes[] = {
     {"PATCH", "/api/v1/users/me/addresses/*", userd_addresses_patch, NULL,
      false, NULL},
     {"DELETE", "/api/v1/users/me/addresses/*", userd_addresses_delete, NULL,
+     false, NULL},
+    /* wishes_http.c */
+    {"GET", "/api/v1/users/me/wishes", userd_wishes_get, NULL, false, NULL},
+    {"PUT", "/api/v1/users/me/wishes/*", userd_wishes_put, NULL, false, NULL},
+    {"DELETE", "/api/v1/users/me/wishes/*", userd_wishes_delete_one, NULL,
      false, NULL},
     /* keys_http.c, mails_http.c: for speedyctl and maild, never led to by
        nginx */

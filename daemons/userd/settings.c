@@ -5,6 +5,7 @@
 
 #include "hasher.h"
 #include "sessions.h"
+#include "wishes.h"
 
 #define MINUTE 60000
 #define DAY 86400000
@@ -32,5 +33,6 @@ const struct speedy_setting userd_settings_table[] = {
      &userd_settings.verification_life, "24h", 2 * 60 * MINUTE, 5L * DAY},
     USERD_HASHER_SETTINGS,
     USERD_SESSION_SETTINGS,
+    USERD_WISHES_SETTINGS,
     {NULL, NULL, SPEEDY_CONF_TEXT, NULL, NULL, 0, 0},
 };
