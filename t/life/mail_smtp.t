@@ -9,7 +9,8 @@ use Speedy::Mail qw(ask_for_code follow_mail mail_row mail_settings
     maild_metric message_id);
 use Speedy::SMTP;
 use Speedy::Stack;
-use Speedy::Util qw(read_file run_command temp_dir wait_for);
+use Speedy::Util qw(alive build_file read_file run_command temp_dir wait_for
+    write_file);
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -36,6 +37,45 @@ mail_settings($s, \%quick);
 
 my $serial = 0;
 sub address { my ($what) = @_; return "$what-" . ++$serial . '@example.com' }
+
+# --- settings and templates are checked ------------------------------------------
+
+{
+    my @check = (build_file('bin/maild'), '-t', '-c', $s->dir . '/etc/speedy.conf');
+    my ($code, $said, $why) = run_command(10, @check);
+    is($code, 0, 'maild -t') or diag($why);
+    like($said, qr/50 templates are well/, '... counts the templates');
+    my $text = read_file($s->dir . '/etc/speedy.conf');
+    my $conf = write_file($s->dir . '/etc/wrong.conf',
+        $text =~ s{^templates = .*}{templates = $forged}mr);
+    ($code, $said, $why) = run_command(10, @check[0 .. 2], $conf);
+    is($code, 2, 'without templates it is wrong');
+    like($why, qr/verify\.ko\.txt:0: No such file/, '... and says which');
+    $conf = write_file($s->dir . '/etc/wrong.conf',
+        $text =~ s{^timeout = 4s}{timeout = 20s}mr);
+    ($code, $said, $why) = run_command(10, @check[0 .. 2], $conf);
+    is($code, 2, 'a claim that ends during an attempt is wrong');
+}
+
+# --- Kafka wakes it, and is not needed ---------------------------------------------
+
+{
+    mail_settings($s, { maild => { scan => '60s' } });
+    my $most = 0;
+    for my $n (1 .. 4) {
+        my $since = time;
+        follow_mail($s, ask_for_code($s, address('woken')), 20);
+        my $took = time - $since;
+        $most = $took if $took > $most;
+    }
+    cmp_ok($most, '<', 15, sprintf 'woken by records, at most %.1f s', $most);
+    mail_settings($s, { maild => { scan => '500ms' } });
+    $s->stop('kafka');
+    my $id = ask_for_code($s, address('unwoken'));
+    my @story = follow_mail($s, $id, 10);
+    like($story[-1], qr/^SENT 1 /, 'without Kafka the scan finds it');
+    $s->cont('kafka');
+}
 
 my @table;
 sub row { my @row = @_; push @table, \@row; return }
@@ -186,6 +226,24 @@ $smtp->stop;
     row('no connection', '-', 5, sprintf('%.1f', time - $since), @story);
     is(scalar(grep { mail_row($s, $_->[0])->{state} eq 'SENT' } @begun), 5,
         'all five were sent when it was back');
+}
+
+# --- stopped in the middle ---------------------------------------------------------
+
+{
+    my $address = address('mute');
+    $smtp->script($address, 'mute', 'ok');
+    my $id = ask_for_code($s, $address);
+    wait_for { return $smtp->seen(rcpt => $address, event => 'muted') } 10,
+        'a mail under way';
+    my ($name) = mail_row($s, $id)->{claimed_by} =~ /^(maild_\d)/;
+    my $since = time;
+    my $old = $s->signal($name, 'TERM');
+    wait_for { return !alive($old) } 10, 'the end';
+    cmp_ok(time - $since, '<', 4, 'SIGTERM: does not wait for the server');
+    my @story = follow_mail($s, $id, 10);
+    is($story[-1], 'SENT 1 250 2.0.0', '... and the mail lost no attempt');
+    $s->restarted($name, $old, 10);
 }
 
 # --- killed in the middle --------------------------------------------------------

@@ -39,7 +39,7 @@ What happens to the mails to this address, one after the other; the last one
 stays. Without a script: C<ok>. Actions: C<ok>, C<rcpt CODE TEXT> and C<body
 CODE TEXT> (a refusal at that point), C<drop> (the mail is read to its end, then
 the connection is closed), C<stall> (the same, but nothing is said), C<hold
-SECONDS> (taken, but said so later).
+SECONDS> (taken, but said so later), C<mute> (the address is never answered).
 
 =item mode(TEXT)
 
@@ -50,7 +50,7 @@ is not offered), C<forged> (C<forged_cert> and C<forged_key> are shown), or ""
 =item seen(KEY => VALUE, ...)
 
 The records with these values, each a hash: C<time>, C<connection>, C<event>
-(connect, login, taken, refused, dropped, stalled), C<rcpt>,
+(connect, login, taken, refused, dropped, stalled, muted), C<rcpt>,
 C<message_id>, C<said>. C<taken> stands for a mail that a reader would find.
 
 =back
@@ -266,6 +266,10 @@ sub on_rcpt {
     $self->{message_id} = undef;
     $self->{action} = $self->action($self->{rcpt});
     return 1 if $self->refuse('rcpt');
+    if ($self->{action} eq 'mute') {
+        $self->note('muted', rcpt => $self->{rcpt});
+        sleep 600;
+    }
     $self->say_line('250 2.1.5 well');
     return 1;
 }
