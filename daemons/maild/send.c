@@ -142,7 +142,8 @@ static int ask_userd(struct job *j)
     case MAILD_RENDERED:
         return 0;
     case MAILD_NOBODY:
-        settle(j, &(struct ending){MAILD_R_DROPPED, 0, "not wanted any more", 0});
+        settle(j,
+               &(struct ending){MAILD_R_DROPPED, 0, "not wanted any more", 0});
         return -1;
     case MAILD_UNKNOWN:
         fail(j, "userd does not know it");
