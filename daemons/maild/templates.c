@@ -78,8 +78,7 @@ static char *file_read(struct loader *l, const char *name, const char *language,
 }
 
 /* The next `{{name}}`; *name, *len of it. Where it begins, or NULL. */
-static const char *next_placeholder(const char *text, const char **name,
-                                    size_t *len)
+static const char *next_field(const char *text, const char **name, size_t *len)
 {
     const char *open = strstr(text, "{{"), *close;
 
@@ -113,19 +112,19 @@ static void check_utf8(struct loader *l, const char *text)
     }
 }
 
-static void check_placeholders(struct loader *l, const struct maild_kind *kind,
-                               const char *text)
+static void check_fields(struct loader *l, const struct maild_kind *kind,
+                         const char *text)
 {
     const char *name = NULL, *at = text;
     size_t len;
 
     check_utf8(l, text);
-    while ((at = next_placeholder(at, &name, &len)) != NULL) {
+    while ((at = next_field(at, &name, &len)) != NULL) {
         if (len == 0 || len >= NAME_MAX_BYTES)
             complain(l, line_of(text, at), "{{ without its }}", "", 0);
-        else if (!maild_placeholder_known(kind, name, len))
-            complain(l, line_of(text, at),
-                     "this kind of mail has no placeholder ", name, len);
+        else if (!maild_field_known(kind, name, len))
+            complain(l, line_of(text, at), "this kind of mail has no field ",
+                     name, len);
         at = name + len;
     }
 }
@@ -154,13 +153,13 @@ static void load_kind(struct loader *l, const struct maild_kind *kind,
     char *file = file_read(l, kind->name, language, "txt");
 
     if (file != NULL) {
-        check_placeholders(l, kind, file);
+        check_fields(l, kind, file);
         out->text = take_subject(l, file, &out->subject);
         free(file);
     }
     out->html = file_read(l, kind->name, language, "html");
     if (out->html != NULL)
-        check_placeholders(l, kind, out->html);
+        check_fields(l, kind, out->html);
 }
 
 static void load_layout(struct loader *l, const char *language, char **out)
@@ -170,7 +169,7 @@ static void load_layout(struct loader *l, const char *language, char **out)
     *out = file_read(l, "layout", language, "html");
     if (*out == NULL)
         return;
-    check_placeholders(l, NULL, *out);
+    check_fields(l, NULL, *out);
     at = strstr(*out, "{{content}}");
     if (at == NULL || strstr(at + 1, "{{content}}") != NULL)
         complain(l, 0, "must hold {{content}} once", "", 0);
@@ -280,7 +279,7 @@ static int fill(struct filler *f, const char *text, struct speedy_buf *out)
     const char *name, *at;
     size_t len;
 
-    while ((at = next_placeholder(text, &name, &len)) != NULL) {
+    while ((at = next_field(text, &name, &len)) != NULL) {
         speedy_buf_add(out, text, (size_t)(at - text));
         if (fill_one(f, name, len, out) != 0)
             return -1;

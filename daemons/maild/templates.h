@@ -23,7 +23,7 @@ void maild_templates_free(struct maild_templates *t);
 size_t maild_templates_files(void);
 bool maild_kind_known(const char *kind);
 
-/* What placeholders stand for; NULL where there is none. */
+/* What the fields stand for; NULL where there is none. */
 struct maild_values {
     const char *name, *code, *link, *shop, *url;
     const struct speedy_json *params; /* the rest, by its name */

@@ -50,12 +50,12 @@ static bool has_word(const char *words, const char *name, size_t len)
     return false;
 }
 
-bool maild_placeholder_known(const struct maild_kind *kind, const char *name,
-                             size_t len)
+bool maild_field_known(const struct maild_kind *kind, const char *name,
+                       size_t len)
 {
     if (has_word("shop url", name, len))
         return true;
-    return has_word(kind != NULL ? kind->placeholders : "content", name, len);
+    return has_word(kind != NULL ? kind->fields : "content", name, len);
 }
 
 static bool korean(const char *language)

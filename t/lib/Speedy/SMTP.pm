@@ -10,8 +10,7 @@ use Fcntl qw(:flock);
 use IO::Socket::INET;
 use IO::Socket::SSL;
 use JSON::PP ();
-use Speedy::Util qw(connect_to free_port read_file stop_process temp_dir
-    wait_for write_file);
+use Speedy::Util qw(free_port nap read_file temp_dir write_file);
 use Time::HiRes qw(sleep time);
 
 =head1 SYNOPSIS
@@ -268,7 +267,7 @@ sub on_rcpt {
     return 1 if $self->refuse('rcpt');
     if ($self->{action} eq 'mute') {
         $self->note('muted', rcpt => $self->{rcpt});
-        sleep 600;
+        nap(600);
     }
     $self->say_line('250 2.1.5 well');
     return 1;
@@ -295,7 +294,7 @@ sub on_data {
     }
     if ($self->{action} eq 'stall') {
         $self->note('stalled', %mail);
-        sleep 600;
+        nap(600);
     }
     $self->note('taken', %mail);
     sleep $1 if $self->{action} =~ /^hold ([\d.]+)/;

@@ -207,7 +207,7 @@ static void wrong_templates_are_found(void **state)
         const char *file, *text, *want;
     } wrong[] = {
         {"verify.ko.txt", "Subject: x\n\n{{cod}}\n",
-         "verify.ko.txt:3: this kind of mail has no placeholder cod"},
+         "verify.ko.txt:3: this kind of mail has no field cod"},
         {"verify.en.html", "a\n{{order_id}}", "verify.en.html:2: "},
         {"welcome.en.txt", "Hello\n\nx\n", "welcome.en.txt:1: must begin"},
         {"welcome.en.txt", "Subject: x\nno empty line\n", "must begin"},
