@@ -279,7 +279,7 @@ static int on_round(void *data, const struct speedy_db_value *col, size_t cols)
     (void)cols;
     snprintf(b->position, sizeof(b->position), "%s",
              (const char *)col[0].bytes);
-    b->mine = true;
+    b->mine = col[1].number != 0;
     return 1;
 }
 
@@ -306,9 +306,10 @@ static int batch(struct speedy_db *db, void *data, int attempt)
     (void)attempt;
     b->mine = false;
     b->told = 0;
+    /* by its key alone: with a lock of by_age too, two would wait crosswise */
     rc = speedy_db_query(db,
-                         "SELECT position FROM wish_rounds WHERE sale_id = ?"
-                         " AND next_at <= CURRENT_TIMESTAMP(3)"
+                         "SELECT position, next_at <= CURRENT_TIMESTAMP(3)"
+                         " FROM wish_rounds WHERE sale_id = ?"
                          " FOR UPDATE SKIP LOCKED",
                          DB_ARGS(DB_TEXT(b->sale->id)), on_round, b);
     if (rc == SPEEDY_DB_OK && !b->mine)
@@ -379,13 +380,21 @@ static int rounds(struct userd_notifier *n)
     return 0;
 }
 
-static void old_delete(struct speedy_db *db)
+/* Each by its key, as above: whoever is at a young row is not waited for. */
+static int old_delete(void *data, const struct speedy_db_value *col,
+                      size_t cols)
 {
-    speedy_db_exec(db,
-                   "DELETE FROM wish_rounds WHERE next_at <"
-                   " CURRENT_TIMESTAMP(3) - INTERVAL ? HOUR"
-                   " ORDER BY next_at LIMIT 100",
-                   DB_ARGS(DB_INT(OLD_HOURS)), NULL);
+    (void)cols;
+    return speedy_db_exec(data, "DELETE FROM wish_rounds WHERE sale_id = ?",
+                          DB_ARGS(DB_BYTES(col[0].bytes, col[0].len)), NULL);
+}
+
+static void olds_delete(struct speedy_db *db)
+{
+    speedy_db_query(db,
+                    "SELECT sale_id FROM wish_rounds WHERE next_at <"
+                    " CURRENT_TIMESTAMP(3) - INTERVAL ? HOUR LIMIT 100",
+                    DB_ARGS(DB_INT(OLD_HOURS)), old_delete, db);
 }
 
 long userd_notify_turn(void *notifier)
@@ -401,7 +410,7 @@ long userd_notify_turn(void *notifier)
     rc = rounds(n);
     if (rc != 0)
         return rc > 0 ? 0 : speedy_jitter(RETRY_MS);
-    old_delete(n->db);
+    olds_delete(n->db);
     if (next > 0 && next - speedy_now_real() < pause)
         pause = (long)(next - speedy_now_real());
     return pause > 0 ? pause : 0;
