@@ -163,54 +163,49 @@ bool productd_admin_versioned(struct productd_admin *a)
     return false;
 }
 
-int productd_admin_result(struct productd_admin *a, int result,
-                          const struct speedy_sale *s)
+/* Results that have one meaning. */
+static const struct {
+    int result, status;
+    const char *code, *title;
+} results[] = {
+    {SPEEDY_ACT_VERSION, 412, "version_conflict",
+     "Somebody changed it since: read it again."},
+    {SPEEDY_ACT_OPENED, 409, "sale_opened",
+     "The sale is open, or about to: this can no longer be changed."},
+    {SPEEDY_ACT_OVER, 409, "sale_over", "The sale is over."},
+    {SPEEDY_ACT_WINDOW, 400, "closes_before_opens",
+     "The sale would close before it opens."},
+    {SPEEDY_ACT_PAST, 400, "time_past", "This time has passed."},
+    {SPEEDY_ACT_NOT_LATER, 409, "not_later",
+     "Give a time later than the closing that stands."},
+    {SPEEDY_ACT_NO_PRODUCT, 404, "product_not_found",
+     "There is no such product."},
+    {SPEEDY_ACT_NO_VARIANT, 404, "variant_not_found",
+     "The sale has no such variant."},
+    {SPEEDY_ACT_NO_IMAGE, 404, "image_not_found", "There is no such image."},
+    {SPEEDY_ACT_LIMIT_STOCK, 400, "limit_exceeds_stock",
+     "A shopper may not have more units than there are."},
+    {SPEEDY_ACT_TOO_MANY, 409, "too_many", "That would be too many."},
+    {SPEEDY_ACT_COUNTERS, 409, "units_do_not_add_up",
+     "The units do not add up: run the auditor."},
+};
+
+/* Those that depend on what was acted upon, and the database's. */
+static void result_told(struct productd_admin *a, int result,
+                        const struct speedy_sale *s)
 {
-    static const struct {
-        int result, status;
-        const char *code, *title;
-    } told[] = {
-        {SPEEDY_ACT_VERSION, 412, "version_conflict",
-         "Somebody changed it since: read it again."},
-        {SPEEDY_ACT_OPENED, 409, "sale_opened",
-         "The sale is open, or about to: this can no longer be changed."},
-        {SPEEDY_ACT_OVER, 409, "sale_over", "The sale is over."},
-        {SPEEDY_ACT_WINDOW, 400, "closes_before_opens",
-         "The sale would close before it opens."},
-        {SPEEDY_ACT_PAST, 400, "time_past", "This time has passed."},
-        {SPEEDY_ACT_NOT_LATER, 409, "not_later",
-         "Give a time later than the closing that stands."},
-        {SPEEDY_ACT_NO_PRODUCT, 404, "product_not_found",
-         "There is no such product."},
-        {SPEEDY_ACT_NO_VARIANT, 404, "variant_not_found",
-         "The sale has no such variant."},
-        {SPEEDY_ACT_NO_IMAGE, 404, "image_not_found",
-         "There is no such image."},
-        {SPEEDY_ACT_LIMIT_STOCK, 400, "limit_exceeds_stock",
-         "A shopper may not have more units than there are."},
-        {SPEEDY_ACT_TOO_MANY, 409, "too_many", "That would be too many."},
-        {SPEEDY_ACT_COUNTERS, 409, "units_do_not_add_up",
-         "The units do not add up: run the auditor."},
-    };
     char title[160];
 
-    if (result == SPEEDY_ACT_DONE)
-        return 0;
-    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
-        if (told[i].result == result) {
-            speedy_problem(a->r, told[i].status, told[i].code, told[i].title);
-            return -1;
-        }
-    }
     if (result == SPEEDY_ACT_MOVE) {
         snprintf(title, sizeof(title),
                  "The sale is %s: this does not start from there.",
-                 speedy_sale_word(s));
+                 s != NULL ? speedy_sale_word(s) : "unknown");
         speedy_problem(a->r, 409, "move_not_allowed", title);
+    } else if (result == SPEEDY_ACT_UNKNOWN && s != NULL) {
+        speedy_problem(a->r, 404, "sale_not_found", "There is no such sale.");
     } else if (result == SPEEDY_ACT_UNKNOWN) {
-        speedy_problem(
-            a->r, 404, s != NULL ? "sale_not_found" : "product_not_found",
-            s != NULL ? "There is no such sale." : "There is no such product.");
+        speedy_problem(a->r, 404, "product_not_found",
+                       "There is no such product.");
     } else if (result == SPEEDY_ACT_EXISTS) {
         speedy_problem(a->r, 409, s != NULL ? "sale_exists" : "product_exists",
                        "The id is taken; an id is never used again.");
@@ -220,16 +215,30 @@ int productd_admin_result(struct productd_admin *a, int result,
     } else {
         productd_unavailable(a->r);
     }
+}
+
+int productd_admin_result(struct productd_admin *a, int result,
+                          const struct speedy_sale *s)
+{
+    if (result == SPEEDY_ACT_DONE)
+        return 0;
+    for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++) {
+        if (results[i].result == result) {
+            speedy_problem(a->r, results[i].status, results[i].code,
+                           results[i].title);
+            return -1;
+        }
+    }
+    result_told(a, result, s);
     return -1;
 }
 
 /* --- members --- */
 
-const char *productd_pointer(struct productd_admin *a, const char *name)
+const char *productd_pointer(const char *name)
 {
     static _Thread_local char pointer[64];
 
-    (void)a;
     snprintf(pointer, sizeof(pointer), "/%s", name);
     return pointer;
 }
@@ -237,7 +246,7 @@ const char *productd_pointer(struct productd_admin *a, const char *name)
 static int refuse(struct productd_admin *a, const char *name, const char *code,
                   const char *title)
 {
-    return productd_bad(a->r, productd_pointer(a, name), code, title);
+    return productd_bad(a->r, productd_pointer(name), code, title);
 }
 
 int productd_take_id(struct productd_admin *a, const char *name, bool needed,

@@ -60,6 +60,6 @@ int productd_take_word(struct productd_admin *a, const char *name,
                        const char *const *words, const char *code,
                        const char **out);
 /* The member's pointer in errors[]; good until the next call. */
-const char *productd_pointer(struct productd_admin *a, const char *name);
+const char *productd_pointer(const char *name);
 
 #endif

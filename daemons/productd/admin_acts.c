@@ -62,7 +62,7 @@ void productd_admin_sale_time(struct speedy_request *r, void *verb)
         return;
     }
     if (time == 0) {
-        productd_bad(r, productd_pointer(&a, name), code, "A time is needed.");
+        productd_bad(r, productd_pointer(name), code, "A time is needed.");
     } else {
         n = postpone ? speedy_sale_postpone(&a.act, r->id, time, &s)
                      : speedy_sale_extend(&a.act, r->id, time, &s);
