@@ -10,6 +10,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "../../../daemons/common/redis.h"
+#include "../common/servers.h"
 #include "../common/shop_db.h"
 #include "rig.h"
 
@@ -299,6 +301,63 @@ static void states_are_those_of_the_sales(void **state)
     assert_int_equal(rig_get("/api/v1/sales?state=open,shut"), 400);
 }
 
+static void redis(size_t n, const char *const *words)
+{
+    struct speedy_redis *rc = speedy_redis_new();
+    struct speedy_args a = {0};
+    redisReply *reply;
+
+    assert_int_equal(speedy_redis_ready(rc), 0);
+    for (size_t i = 0; i < n; i++)
+        speedy_args_text(&a, strcmp(words[i], "RUN_ID") == 0
+                                 ? speedy_redis_run_id(rc)
+                                 : words[i]);
+    reply = speedy_redis_command(rc, &a);
+    assert_non_null(reply);
+    assert_int_not_equal(reply->type, REDIS_REPLY_ERROR);
+    freeReplyObject(reply);
+    speedy_args_free(&a);
+    speedy_redis_free(rc);
+}
+#define REDIS(...)                                                             \
+    redis(sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *),         \
+          (const char *const[]){__VA_ARGS__})
+
+/* Sale `open1` of p-run: five units in MySQL, none of them taken. */
+static void what_is_left_is_redis_to_say(void **state)
+{
+    (void)state;
+    REDIS("HSET", "speedy:{open1}:gate", "run_id", "RUN_ID", "epoch", "1");
+    REDIS("HSET", "speedy:{open1}:stock", "default", "2", "cool:default",
+          "99999");
+    rig_board_age();
+    by_state("open", "p-run");
+    assert_int_equal(rig_get("/api/v1/sales/open1"), 200);
+    assert_true(rig_says("\"left\":2,\"sold_out\":false"));
+    REDIS("HSET", "speedy:{open1}:stock", "default", "0");
+    rig_board_age();
+    assert_int_equal(rig_get("/api/v1/products/p-run"), 200);
+    assert_true(rig_says("\"state\":\"sold_out\""));
+    assert_int_equal(rig_get("/api/v1/sales/open1"), 200);
+    assert_true(rig_says("\"state\":\"sold_out\""));
+    assert_true(rig_says("\"left\":0,\"sold_out\":true"));
+    /* a gate of another epoch, or incarnation, proves nothing */
+    REDIS("HSET", "speedy:{open1}:gate", "epoch", "2");
+    rig_board_age();
+    by_state("open", "p-run");
+    REDIS("HSET", "speedy:{open1}:gate", "epoch", "1", "run_id", "another");
+    rig_board_age();
+    assert_int_equal(rig_get("/api/v1/sales/open1"), 200);
+    assert_true(rig_says("\"left\":5,\"sold_out\":false"));
+    /* Redis away: MySQL tells, and nobody waits long */
+    servers_redis_kill();
+    rig_board_age();
+    assert_int_equal(rig_get("/api/v1/sales/open1"), 200);
+    assert_true(rig_says("\"left\":5"));
+    assert_int_equal(rig_get("/internal/products?ids=p-run"), 200);
+    assert_true(rig_says("\"state\":\"open\""));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +371,7 @@ int main(void)
         cmocka_unit_test(a_cursor_is_of_its_query),
         cmocka_unit_test(a_tag_saves_the_body),
         cmocka_unit_test(states_are_those_of_the_sales),
+        cmocka_unit_test(what_is_left_is_redis_to_say),
     };
 
     return cmocka_run_group_tests_name("productd products", tests, setup,
