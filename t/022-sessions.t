@@ -227,13 +227,13 @@ subtest 'very many' => sub {
     }
     my $began = time;
     end('the-last');
-    wait_for { return ask($n, 'the-last')->{status} == 401 } 5, 'the last of them';
+    wait_for { return all_workers($n, 'the-last') eq '401 401' } 5, 'the last of them';
     cmp_ok(time - $began, '<', 1.5, sprintf '70,001 sessions: known after %.0f ms', 1000 * (time - $began));
     is(ask($n, "sid-$_")->{status}, 401, "sid-$_") for 1, 35_000, 70_000;
     is(ask($n, 'sid-70001')->{status}, 200, 'and no other');
     ok((try_for { metric($n, 'sessions_ended') == 140_002 } 3), 'counted by each worker');
     wait_for { return nginx_log($small) =~ /do not fit "speedy_zone"/ } 5, 'the warning';
-    is(ask($small, 'the-last')->{status}, 401, 'a zone too small: no harm while Redis is there');
+    ok((try_for { ask($small, 'the-last')->{status} == 401 } 2), 'a zone too small: no harm while Redis is there');
     reload($small);
     ok((try_for { ask($small, 'sid-77')->{status} == 401 } 3), 'nor after a reload, once it answered');
     is(ask($small, 'alive')->{status}, 200, 'for those who live');
