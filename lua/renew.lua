@@ -4,7 +4,7 @@
 -- KEYS  loaded, gate, stock
 -- ARGV  token, run_id, epoch (MySQL's), time to live (ms), then the gate's
 --       fields and values (state, opens_at, closes_at, limit, hold_ms,
---       price:<variant>, held:<variant>)
+--       notice, price:<variant>, held:<variant>)
 -- Returns DONE, NOT_LOADED (a rebuild is needed), or SUPERSEDED.
 
 local l = redis.call('HMGET', KEYS[1], 'token', 'run_id', 'epoch', 'seq_base')

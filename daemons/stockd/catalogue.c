@@ -26,7 +26,8 @@ static const char catalogue_sql[] =
     "SELECT s.id, s.state,"
     " TIMESTAMPDIFF(MICROSECOND, '1970-01-01', s.opens_at) DIV 1000,"
     " TIMESTAMPDIFF(MICROSECOND, '1970-01-01', s.closes_at) DIV 1000,"
-    " s.per_user_limit, s.hold_ms, v.variant, v.price, v.held, v.epoch"
+    " s.per_user_limit, s.hold_ms, v.variant, v.price, v.held, v.epoch,"
+    " s.notice"
     " FROM sales s JOIN sale_variants v ON v.sale_id = s.id"
     " WHERE s.state IN ('ACTIVE', 'PAUSED', 'CLOSED')"
     " ORDER BY s.id, v.variant";
@@ -103,6 +104,7 @@ static struct stockd_sale *add_sale(struct reading *rd,
     s->closes_at = col[3].kind == SPEEDY_DB_NULL ? 0 : col[3].number;
     s->limit = col[4].number;
     s->hold_ms = col[5].number;
+    copy(s->notice, sizeof(s->notice), &col[10]);
     speedy_keys_make(&s->keys, s->id);
     return s;
 }

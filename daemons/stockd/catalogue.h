@@ -12,6 +12,7 @@
 
 #include "../common/db.h"
 #include "../shop/names.h"
+#include "../shop/sale.h"
 #include "../shop/scripts.h"
 
 struct stockd_variant {
@@ -27,6 +28,7 @@ struct stockd_sale {
     int64_t opens_at, closes_at; /* Unix ms; closes_at 0: open end */
     int64_t limit, hold_ms;
     int64_t epoch; /* the highest of its variants */
+    char notice[SPEEDY_NOTICE_MAX * 4 + 1];
     struct speedy_keys keys;
     struct stockd_variant *variants;
     size_t variant_count;

@@ -46,6 +46,8 @@ void stockd_gate_args(struct speedy_args *a, const struct stockd_sale *s,
     speedy_args_int(a, s->limit);
     speedy_args_text(a, "hold_ms");
     speedy_args_int(a, s->hold_ms);
+    speedy_args_text(a, "notice");
+    speedy_args_text(a, s->notice);
     for (size_t i = 0; i < s->variant_count; i++) {
         const struct stockd_variant *v = &s->variants[i];
 

@@ -47,6 +47,29 @@ static void test_change_reaches_the_gate(void **state)
     assert_int_equal(rig_number("HGET", keys.gate, "limit"), 4);
 }
 
+/* What watchers are shown, in every letter, until it is taken away. */
+static void test_notice_reaches_the_gate(void **state)
+{
+    const char *sale = rig_sale(5);
+    struct speedy_keys keys;
+
+    (void)state;
+    speedy_keys_make(&keys, sale);
+    assert_true(rig_until_open(sale));
+    assert_string_equal(rig_text(keys.gate, "notice"), "");
+    shop_db_do("UPDATE sales SET notice = '홍길동 \"10\"' WHERE id = '%s'",
+               sale);
+    rig_turn();
+    assert_string_equal(rig_text(keys.gate, "notice"), "홍길동 \"10\"");
+    shop_db_do("UPDATE sales SET notice = REPEAT('😀', 500) WHERE id = '%s'",
+               sale);
+    rig_turn();
+    assert_int_equal(rig_number("HSTRLEN", keys.gate, "notice"), 2000);
+    shop_db_do("UPDATE sales SET notice = '' WHERE id = '%s'", sale);
+    rig_turn();
+    assert_string_equal(rig_text(keys.gate, "notice"), "");
+}
+
 static void test_redis_lost(void **state)
 {
     const char *sale = rig_sale(10);
@@ -288,6 +311,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_new_sale_opens),
         cmocka_unit_test(test_change_reaches_the_gate),
+        cmocka_unit_test(test_notice_reaches_the_gate),
         cmocka_unit_test(test_redis_lost),
         cmocka_unit_test(test_ask_twice_is_once),
         cmocka_unit_test(test_epoch_moved),
