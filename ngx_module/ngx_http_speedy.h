@@ -12,6 +12,7 @@
  *   redis     one pipelined connection a worker;  kafka  one producer a worker
  *   zone      memory shared by the workers: sales, counters, workers' gauges
  *   probe     keeps the zone's picture of a sale fresh
+ *   stock…    live stock, for those who watch a sale
  */
 #ifndef NGX_HTTP_SPEEDY_H
 #define NGX_HTTP_SPEEDY_H
@@ -107,6 +108,9 @@ typedef struct {
 
     ngx_http_speedy_jwt_t      *jwt;
     ngx_str_t                   jwks;           /* what speedy_jwks answers */
+
+    ngx_uint_t                  stock_streams_max; /* 0: by connections */
+    ngx_http_speedy_place_t     stock_place;    /* first `speedy_stock…` */
 
     ngx_msec_t                  sessions;       /* 0: off */
     ngx_msec_t                  sessions_max_age;
@@ -573,6 +577,10 @@ void ngx_http_speedy_ack(ngx_http_speedy_job_t *job);
 
 ngx_int_t ngx_http_speedy_purchase_handler(ngx_http_request_t *r);
 
+/* The id in …/sales/{id}`tail`; NGX_DECLINED: there is none. */
+ngx_int_t ngx_http_speedy_uri_sale(ngx_http_request_t *r, const char *tail,
+    ngx_http_speedy_id_t *sale);
+
 /* The job's outcome as an answer to its request; for finalize_request. */
 ngx_int_t ngx_http_speedy_purchase_answer(ngx_http_speedy_job_t *job);
 
@@ -654,6 +662,8 @@ void ngx_http_speedy_zone_release(ngx_http_speedy_claim_t *claim,
     ngx_uint_t forget);
 
 void ngx_http_speedy_count(ngx_http_speedy_counter_e counter);
+void ngx_http_speedy_count_add(ngx_http_speedy_counter_e counter,
+    ngx_uint_t n);
 void ngx_http_speedy_count_code(ngx_http_speedy_code_e code);
 
 /* The pool whose mutex guards all of the zone, and what the others keep. */
@@ -669,6 +679,8 @@ typedef struct {
     ngx_uint_t                  jobs;
     ngx_uint_t                  sessions_known;
     ngx_uint_t                  sessions_ended;
+    ngx_uint_t                  stock_streams;
+    ngx_uint_t                  stock_sales;
 } ngx_http_speedy_gauges_t;
 
 #define NGX_HTTP_SPEEDY_WORKERS  128
@@ -686,6 +698,22 @@ void ngx_http_speedy_zone_gauges(void);
 
 /* Sends the claimed probe, page after page, until the end of `log`. */
 void ngx_http_speedy_probe_start(ngx_http_speedy_claim_t *claim);
+
+
+/* stock.c; the rest of live stock is in ngx_http_speedy_stock.h */
+
+ngx_int_t ngx_http_speedy_stock_init(ngx_cycle_t *cycle,
+    ngx_http_speedy_main_conf_t *smcf);
+void ngx_http_speedy_stock_exit(void);
+ngx_int_t ngx_http_speedy_stock_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_speedy_stock_stream_handler(ngx_http_request_t *r);
+
+/* A reply of probe.lua, asked for by a purchase: it is a look, too. */
+void ngx_http_speedy_stock_probed(ngx_http_speedy_id_t *sale, int64_t sent,
+    redisReply *reply);
+
+ngx_uint_t ngx_http_speedy_stock_streams(void);
+ngx_uint_t ngx_http_speedy_stock_sales(void);
 
 
 /* metrics.c */

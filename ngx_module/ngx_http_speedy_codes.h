@@ -95,6 +95,16 @@ typedef enum {
       "Good looks at the ended sessions")                                     \
     X(SESSIONS_LOADS, "sessions_loads_total",                                 \
       "Times that their list was read whole")                                 \
+    X(STOCK_LOOKS, "stock_looks_total",                                       \
+      "Looks at a sale's stock sent to Redis for its watchers")               \
+    X(STOCK_READS, "stock_reads_total", "Answers with a sale's stock")        \
+    X(STOCK_STREAMS, "stock_streams_total", "Streams of stock begun")         \
+    X(STOCK_REFUSED, "stock_refused_total",                                   \
+      "Streams refused because of speedy_stock_streams_max")                  \
+    X(STOCK_EVENTS, "stock_events_total", "Events sent to streams")           \
+    X(STOCK_SKIPPED, "stock_skipped_total",                                   \
+      "Changes that a slow reader was not told one by one")                   \
+    X(STOCK_DROPPED, "stock_dropped_total", "Streams of readers too slow")    \
     X(REDIS_COMMANDS, "redis_commands_total", "Commands sent to Redis")       \
     X(REDIS_ERRORS, "redis_errors_total", "Error replies of Redis")           \
     X(REDIS_UNKNOWN, "redis_unknown_total",                                   \

@@ -23,6 +23,8 @@ static char *ngx_http_speedy_conf_archive(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_speedy_conf_status(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
+static char *ngx_http_speedy_conf_stock(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 static ngx_int_t ngx_http_speedy_conf_check_purchase(ngx_conf_t *cf,
     ngx_http_speedy_main_conf_t *smcf, ngx_http_speedy_handler_t *h);
@@ -99,6 +101,16 @@ ngx_command_t  ngx_http_speedy_commands[] = {
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_speedy_conf_status,
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
+    { ngx_string("speedy_stock"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_speedy_conf_stock,
+      NGX_HTTP_LOC_CONF_OFFSET, 0, ngx_http_speedy_stock_handler },
+    { ngx_string("speedy_stock_stream"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_speedy_conf_stock,
+      NGX_HTTP_LOC_CONF_OFFSET, 0, ngx_http_speedy_stock_stream_handler },
+    NGX_HTTP_SPEEDY_MAIN("speedy_stock_streams_max",
+                         ngx_http_speedy_conf_number, stock_streams_max),
     { ngx_string("speedy_jwks"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_speedy_conf_jwks,
@@ -128,6 +140,8 @@ static const struct {
     { offsetof(ngx_http_speedy_main_conf_t, kafka_timeout), 10, 60000, 2000 },
     { offsetof(ngx_http_speedy_main_conf_t, kafka_message_timeout),
       1000, 900000, 30000 },
+    { offsetof(ngx_http_speedy_main_conf_t, stock_streams_max),
+      1, 1000000, 0 },
     { offsetof(ngx_http_speedy_main_conf_t, sessions), 100, 10000, 0 },
     { offsetof(ngx_http_speedy_main_conf_t, sessions_max_age),
       1000, 600000, 30000 }
@@ -247,6 +261,17 @@ ngx_http_speedy_conf_check(ngx_conf_t *cf)
                       "\"speedy_zone NAME=SIZE\" to the http block, "
                       "in %s:%ui", smcf->status_place.file,
                       smcf->status_place.line);
+        return NGX_ERROR;
+    }
+
+    if (smcf->stock_place.file && (smcf->zone == NULL || smcf->redis == NULL))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"speedy_stock\" and \"speedy_stock_stream\" need "
+                      "\"speedy_zone NAME=SIZE\" and \"speedy_redis "
+                      "unix:/path\" (or address:port) in the http block: add "
+                      "them, in %s:%ui", smcf->stock_place.file,
+                      smcf->stock_place.line);
         return NGX_ERROR;
     }
 
@@ -645,6 +670,24 @@ ngx_http_speedy_conf_status(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_speedy_module);
     ngx_http_speedy_conf_place(cf, &smcf->status_place);
+
+    return NGX_CONF_OK;
+}
+
+
+/* The directive's handler stands in the table. */
+
+static char *
+ngx_http_speedy_conf_stock(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_core_loc_conf_t     *clcf;
+    ngx_http_speedy_main_conf_t  *smcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    clcf->handler = (ngx_http_handler_pt) cmd->post;
+
+    smcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_speedy_module);
+    ngx_http_speedy_conf_place(cf, &smcf->stock_place);
 
     return NGX_CONF_OK;
 }

@@ -44,7 +44,11 @@ static const struct {
     { "sessions_known", "1: it is known which sessions have ended",
       offsetof(ngx_http_speedy_gauges_t, sessions_known) },
     { "sessions_ended", "Ended sessions whose tokens may still live",
-      offsetof(ngx_http_speedy_gauges_t, sessions_ended) }
+      offsetof(ngx_http_speedy_gauges_t, sessions_ended) },
+    { "stock_streams", "Streams of live stock",
+      offsetof(ngx_http_speedy_gauges_t, stock_streams) },
+    { "stock_sales", "Sales that are watched or were a second ago",
+      offsetof(ngx_http_speedy_gauges_t, stock_sales) }
 };
 
 

@@ -156,7 +156,9 @@ ngx_http_speedy_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (smcf->purchases.nelts == 0 && smcf->sessions == 0) {
+    if (smcf->purchases.nelts == 0 && smcf->sessions == 0
+        && smcf->stock_place.file == NULL)
+    {
         return NGX_OK;
     }
 
@@ -170,7 +172,9 @@ ngx_http_speedy_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    if (ngx_http_speedy_sessions_init(cycle, smcf) != NGX_OK) {
+    if (ngx_http_speedy_sessions_init(cycle, smcf) != NGX_OK
+        || ngx_http_speedy_stock_init(cycle, smcf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -189,6 +193,7 @@ ngx_http_speedy_exit_process(ngx_cycle_t *cycle)
 {
     ngx_http_speedy_redis_exit();
     ngx_http_speedy_sessions_exit();
+    ngx_http_speedy_stock_exit();
     ngx_http_speedy_kafka_exit();
     ngx_http_speedy_job_exit_worker();
     ngx_http_speedy_zone_exit_worker();

@@ -136,7 +136,7 @@ ngx_http_speedy_probe_read(ngx_http_speedy_probe_t *probe, redisReply *reply)
     ngx_http_speedy_probed_t         probed;
     ngx_http_speedy_zone_variant_t   variants[NGX_HTTP_SPEEDY_ZONE_VARIANTS];
 
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 9
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 10
         || !ngx_http_speedy_reply_is(reply->element[0], "OPEN")
         || reply->element[7]->type != REDIS_REPLY_ARRAY
         || reply->element[8]->type != REDIS_REPLY_ARRAY
@@ -165,8 +165,8 @@ ngx_http_speedy_probe_read(ngx_http_speedy_probe_t *probe, redisReply *reply)
 
     list = e[7];
 
-    for (i = 0; open && i + 2 < list->elements
-                && probed.nvariants < NGX_HTTP_SPEEDY_ZONE_VARIANTS; i += 3)
+    for (i = 0; open && i + 3 < list->elements
+                && probed.nvariants < NGX_HTTP_SPEEDY_ZONE_VARIANTS; i += 4)
     {
         if (list->element[i]->type == REDIS_REPLY_STRING
             && ngx_http_speedy_id_set(&variants[probed.nvariants].variant,
@@ -194,6 +194,8 @@ ngx_http_speedy_probe_read(ngx_http_speedy_probe_t *probe, redisReply *reply)
     }
 
     probed.nusers = list->elements;
+
+    ngx_http_speedy_stock_probed(&probe->claim.sale, probe->sent, reply);
 
     return ngx_http_speedy_zone_probed(&probe->claim, &probed);
 }

@@ -7,8 +7,6 @@
 #include "ngx_http_speedy.h"
 
 
-static ngx_int_t ngx_http_speedy_purchase_sale(ngx_http_request_t *r,
-    ngx_http_speedy_id_t *sale);
 static ngx_http_speedy_code_e ngx_http_speedy_purchase_key(
     ngx_http_request_t *r, ngx_str_t *key);
 static ngx_http_speedy_code_e ngx_http_speedy_purchase_head(
@@ -61,7 +59,7 @@ ngx_http_speedy_purchase_handler(ngx_http_request_t *r)
                                         &p);
     }
 
-    if (ngx_http_speedy_purchase_sale(r, &ctx->sale) != NGX_OK) {
+    if (ngx_http_speedy_uri_sale(r, "/orders", &ctx->sale) != NGX_OK) {
         return ngx_http_speedy_purchase_refuse(r,
                                                NGX_HTTP_SPEEDY_SALE_NOT_FOUND);
     }
@@ -87,21 +85,21 @@ ngx_http_speedy_purchase_handler(ngx_http_request_t *r)
 }
 
 
-/* …/sales/{id}/orders; what is no id cannot be a sale. */
+/* What is no id cannot be a sale. */
 
-static ngx_int_t
-ngx_http_speedy_purchase_sale(ngx_http_request_t *r,
+ngx_int_t
+ngx_http_speedy_uri_sale(ngx_http_request_t *r, const char *tail,
     ngx_http_speedy_id_t *sale)
 {
     u_char  *p, *end;
-    size_t   tail = sizeof("/orders") - 1, head = sizeof("/sales/") - 1;
+    size_t   len = ngx_strlen(tail), head = sizeof("/sales/") - 1;
 
-    if (r->uri.len < head + 1 + tail) {
+    if (r->uri.len < head + 1 + len) {
         return NGX_DECLINED;
     }
 
-    end = r->uri.data + r->uri.len - tail;
-    if (ngx_memcmp(end, "/orders", tail) != 0) {
+    end = r->uri.data + r->uri.len - len;
+    if (ngx_memcmp(end, tail, len) != 0) {
         return NGX_DECLINED;
     }
 

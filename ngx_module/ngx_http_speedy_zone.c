@@ -19,7 +19,7 @@
  * it set starts the slot over.
  */
 
-#include "ngx_http_speedy.h"
+#include "ngx_http_speedy_stock.h"
 
 #include <openssl/rand.h>
 
@@ -72,6 +72,7 @@ typedef struct {
     uint64_t                    claims;
     ngx_http_speedy_sale_t      sales[NGX_HTTP_SPEEDY_SALES];
     ngx_http_speedy_ended_t     ended;
+    ngx_http_speedy_stocks_t    stocks;
     ngx_http_speedy_gauges_t    workers[NGX_HTTP_SPEEDY_WORKERS];
     ngx_atomic_t                codes[NGX_HTTP_SPEEDY_NCODES];
     ngx_atomic_t                counters[NGX_HTTP_SPEEDY_NCOUNTERS];
@@ -254,6 +255,8 @@ ngx_http_speedy_zone_gauges(void)
         g->jobs = ngx_http_speedy_job_count();
         g->sessions_known = ngx_http_speedy_sessions_known();
         g->sessions_ended = ngx_http_speedy_sessions_count();
+        g->stock_streams = ngx_http_speedy_stock_streams();
+        g->stock_sales = ngx_http_speedy_stock_sales();
     }
 }
 
@@ -670,9 +673,16 @@ ngx_http_speedy_zone_grow(ngx_http_speedy_sale_t *sale)
 void
 ngx_http_speedy_count(ngx_http_speedy_counter_e counter)
 {
+    ngx_http_speedy_count_add(counter, 1);
+}
+
+
+void
+ngx_http_speedy_count_add(ngx_http_speedy_counter_e counter, ngx_uint_t n)
+{
     if (ngx_http_speedy_shared) {
         (void) ngx_atomic_fetch_add(&ngx_http_speedy_shared->counters[counter],
-                                    1);
+                                    n);
     }
 }
 
@@ -697,6 +707,13 @@ ngx_http_speedy_ended_t *
 ngx_http_speedy_zone_ended(void)
 {
     return &ngx_http_speedy_shared->ended;
+}
+
+
+ngx_http_speedy_stocks_t *
+ngx_http_speedy_zone_stocks(void)
+{
+    return &ngx_http_speedy_shared->stocks;
 }
 
 

@@ -41,10 +41,11 @@ its value replaces or adds one, undef takes it away.
 
 =item gateway_config()
 
-A server's part: the purchase, /me (who am I), /metrics.
+A server's part: the purchase, live stock, /me (who am I), /metrics.
 
 =item sale($id, stock => {VARIANT => LEFT}, state, opens_at, closes_at, limit,
-      hold_ms, epoch, price, held, log => [users], gate => 0, listed => 'live')
+      hold_ms, epoch, price, held, notice, log => [users], gate => 0,
+      listed => 'live')
 
 =item bearer(%options of Speedy::Token::token), buy($sale, user, key, ...)
 
@@ -146,6 +147,14 @@ sub gateway_config {
             speedy_auth off;
             return 200 "user=$http_x_speedy_user role=$http_x_speedy_role\n";
         }
+        location ~ ^/api/v1/sales/[^/]+/stock$ {
+            speedy_auth off;
+            speedy_stock;
+        }
+        location ~ ^/api/v1/sales/[^/]+/stock/stream$ {
+            speedy_auth off;
+            speedy_stock_stream;
+        }
         location = /metrics { speedy_auth off; speedy_status; }
 CONF
 }
@@ -179,6 +188,7 @@ sub sale {
         limit     => $o{limit}     // 1,
         hold_ms   => $o{hold_ms}   // 600_000,
         seq_base  => $o{seq_base}  // 0,
+        notice    => $o{notice}    // '',
         (map { ("price:$_" => $o{price} // 1000, "held:$_" => $o{held} // 0) }
             keys %$stock),
     );
