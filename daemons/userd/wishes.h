@@ -20,7 +20,7 @@
 #include "../shop/names.h"
 
 #define USERD_WISHES_MOST 200
-#define USERD_PRODUCTS_MS 800 /* productd's share of a request, at the most */
+#define USERD_ANSWER_MS 800 /* of a list that waits for productd in vain */
 
 struct userd_wishes_settings {
     long productd_instances;

@@ -1,7 +1,7 @@
 /*
  * The products of a page of wishes, by one call of productd: however many
- * there are, and however often they are asked for. What is left of the
- * caller's time bounds the call, less what the answer itself needs.
+ * there are. What is left of the caller's time bounds the call, less what
+ * userd itself needs, so that the answer without products is in time too.
  */
 #include "wishes.h"
 
@@ -10,7 +10,7 @@
 #include "../common/log.h"
 #include "../common/metrics.h"
 
-#define RESERVE_MS 50 /* for the answer */
+#define RESERVE_MS 100 /* of that for userd's own part */
 #define ANSWER_MOST 1048576
 #define DEPTH_MOST 8
 
@@ -43,9 +43,9 @@ struct speedy_client *userd_productd(void)
 
 static long budget(struct speedy_request *r)
 {
-    long left = speedy_request_budget(r) - RESERVE_MS;
+    long left = speedy_request_budget(r);
 
-    return left < USERD_PRODUCTS_MS ? left : USERD_PRODUCTS_MS;
+    return (left < USERD_ANSWER_MS ? left : USERD_ANSWER_MS) - RESERVE_MS;
 }
 
 /* -1: no list of products. */
