@@ -70,7 +70,8 @@ sub start {
     $self->{redis} = Speedy::Redis->start(acl => [
         'user default on nopass ~* &* +@all',
         "user speedy on >$self->{key} ~speedy:* resetchannels -\@all +info"
-            . ' +time +eval +evalsha +script|load +get +zcard +zrange']);
+            . ' +time +eval +evalsha +script|load +get +zcard +zrange'
+            . ' +hget +hmget +hgetall +llen +lrange']);
     $self->sessions_loaded if $o{sessions} // 1;
     $self->daemon($_) for @daemons;
     write_file("$dir/nginx.conf", $self->render(%o));
