@@ -17,7 +17,7 @@
 #define TIME_MOST 4102444800000 /* 2100-01-01 */
 
 struct staff {
-    char *login;
+    char login[PRODUCTD_LOGIN_MAX + 1];
     char role[11], state[11];
 };
 
@@ -26,8 +26,7 @@ static int staff_row(void *data, const struct speedy_db_value *col, size_t cols)
     struct staff *s = data;
 
     (void)cols;
-    snprintf(s->login, PRODUCTD_LOGIN_MAX + 1, "%s",
-             (const char *)col[0].bytes);
+    snprintf(s->login, sizeof(s->login), "%s", (const char *)col[0].bytes);
     snprintf(s->role, sizeof(s->role), "%s", (const char *)col[1].bytes);
     snprintf(s->state, sizeof(s->state), "%s", (const char *)col[2].bytes);
     return 0;
@@ -35,7 +34,7 @@ static int staff_row(void *data, const struct speedy_db_value *col, size_t cols)
 
 static bool actor_known(struct productd_admin *a)
 {
-    struct staff s = {.login = a->login};
+    struct staff s = {0};
     int n;
 
     a->stores = speedy_stores_take();
@@ -51,8 +50,10 @@ static bool actor_known(struct productd_admin *a)
         return false;
     }
     if (strcmp(s.state, "ACTIVE") == 0 &&
-        speedy_staff_rank(s.role) >= speedy_staff_rank("OPERATOR"))
+        speedy_staff_rank(s.role) >= speedy_staff_rank("OPERATOR")) {
+        snprintf(a->actor, sizeof(a->actor), "staff:%s", s.login);
         return true;
+    }
     speedy_log(SPEEDY_WARN, "an act of somebody who may not", "user=%s path=%s",
                a->r->user, a->r->path);
     speedy_problem(a->r, 403, "role_required", "This takes the role OPERATOR.");
@@ -90,7 +91,7 @@ static bool begin_act(struct productd_admin *a)
     if (!actor_known(a))
         return false;
     a->act.db = a->stores->db;
-    a->act.actor = a->login;
+    a->act.actor = a->actor;
     return true;
 }
 

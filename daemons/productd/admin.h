@@ -14,7 +14,7 @@ struct productd_admin {
     struct speedy_request *r;
     const struct speedy_json *body;
     struct speedy_stores *stores;
-    char login[PRODUCTD_LOGIN_MAX + 1];
+    char actor[PRODUCTD_LOGIN_MAX + 7]; /* staff:<login> */
     struct speedy_act act;
 };
 

@@ -178,7 +178,7 @@ subtest 'every act is at the gate within a second' => sub {
     is(act('POST', '/sales/stop-all', {})->{json}{paused}, 2, 'all stopped');
     until_code('acts', 'sale_paused', time);
     is(act('POST', '/sales/drop/resume', {})->{status}, 200, 'one goes on');
-    is($s->sql("SELECT COUNT(*) FROM audit_log WHERE actor = 'kim' AND reason = 'a test'
+    is($s->sql("SELECT COUNT(*) FROM audit_log WHERE actor = 'staff:kim' AND reason = 'a test'
         AND act LIKE 'sale.%'"), 11, 'each act is in the log');
 };
 

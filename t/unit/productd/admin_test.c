@@ -68,10 +68,11 @@ static void only_an_operator_acts(void **state)
                                  who[i].role, "application/json", json,
                                  strlen(json), NULL),
                          who[i].status);
-    assert_int_equal(shop_db_number("SELECT COUNT(*) FROM audit_log WHERE act "
-                                    "= 'sale.stop-all' AND actor = 'kim' AND "
-                                    "reason = 'x'"),
-                     2);
+    assert_int_equal(
+        shop_db_number("SELECT COUNT(*) FROM audit_log WHERE act "
+                       "= 'sale.stop-all' AND actor = 'staff:kim' AND "
+                       "reason = 'x'"),
+        2);
     assert_int_equal(rig_act("POST", "/admin/sales/stop-all", "{}"), 400);
     assert_true(rig_says("\"code\":\"reason_required\""));
     assert_int_equal(
@@ -330,9 +331,10 @@ static void units_are_added_and_taken(void **state)
     assert_int_equal(shop_db_number("SELECT total FROM sale_variants WHERE "
                                     "sale_id = 'past'"),
                      5);
-    assert_int_equal(shop_db_number("SELECT COUNT(*) FROM stock_adjustments "
-                                    "WHERE actor = 'kim' AND kind = 'raise'"),
-                     1);
+    assert_int_equal(
+        shop_db_number("SELECT COUNT(*) FROM stock_adjustments "
+                       "WHERE actor = 'staff:kim' AND kind = 'raise'"),
+        1);
     assert_int_equal(rig_act("POST", "/admin/sales/past/stock",
                              "{\"units\":0,\"reason\":\"r\"}"),
                      400);
