@@ -52,8 +52,8 @@ int maild_rows_due(struct maild_rows *r, unsigned char id[][16])
     int rc =
         speedy_db_query(r->db,
                         "SELECT id FROM mails WHERE " WAITING " AND " USEFUL
-                        " ORDER BY expires_at IS NULL, expires_at, next_at"
-                        " LIMIT 32",
+                        " ORDER BY verification_id IS NULL, expires_at IS NULL,"
+                        " expires_at, next_at LIMIT 32",
                         DB_NONE, on_due, &p);
 
     return rc == SPEEDY_DB_OK ? p.count : rc;

@@ -29,7 +29,8 @@ void maild_rows_init(struct maild_rows *r, struct speedy_db *db, int instance,
                      long claim_ms);
 
 /*
- * Ids of mails that are due, those first that are soon of no use. The number
+ * Ids of mails that are due: codes first, which somebody waits for while the
+ * whole shop may be told of an opening; then what is soon of no use. The number
  * of them, or enum speedy_db_status < 0.
  */
 int maild_rows_due(struct maild_rows *r, unsigned char id[][16]);

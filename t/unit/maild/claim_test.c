@@ -217,6 +217,22 @@ static void what_expires_soon_comes_first(void **state)
     assert_memory_equal(due[1], id, 16);
 }
 
+/* Somebody waits for it, however many are told of an opening meanwhile. */
+static void a_code_is_not_held_up(void **state)
+{
+    unsigned char due[MAILD_PAGE][16], code[16];
+
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        queue(600);
+    queue(1800);
+    memcpy(code, id, 16);
+    shop_db_do("UPDATE mails SET kind = 'verify', user_id = NULL,"
+               " verification_id = id ORDER BY id DESC LIMIT 1");
+    assert_int_equal(maild_rows_due(&rows, due), MAILD_PAGE);
+    assert_memory_equal(due[0], code, 16);
+}
+
 static void the_queue_is_counted(void **state)
 {
     int64_t count, age;
@@ -271,6 +287,7 @@ int main(void)
         CASE(what_is_of_no_use_expires),
         CASE(nothing_expires_under_a_claim),
         CASE(what_expires_soon_comes_first),
+        CASE(a_code_is_not_held_up),
         CASE(the_queue_is_counted),
         CASE(an_operator_sends_again),
     };
