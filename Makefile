@@ -32,14 +32,14 @@ ALL_LIBS := $(shell pkg-config --libs $(LIBS) 2>/dev/null) -lpthread
 
 objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)/*.c))
 
-BINARIES := $(addprefix $(B)/bin/,$(ROLES) shoppers faultproxy)
+BINARIES := $(addprefix $(B)/bin/,$(ROLES) shoppers readers faultproxy)
 MODULE := $(B)/ngx_http_speedy_module.so
 UNIT_SOURCES := $(wildcard t/unit/*/*_test.c)
 UNIT_TESTS := $(patsubst t/unit/%_test.c,$(B)/unit/%_test,$(UNIT_SOURCES))
 
 all: daemons tools module
 daemons: $(addprefix $(B)/bin/,$(ROLES))
-tools: $(B)/bin/shoppers $(B)/bin/faultproxy
+tools: $(B)/bin/shoppers $(B)/bin/readers $(B)/bin/faultproxy
 module: $(MODULE)
 
 # What was built with other flags is built anew.
@@ -73,6 +73,9 @@ $(foreach r,$(ROLES),$(eval $(call role,$(r))))
 $(B)/bin/shoppers: $(call objects,bench/shoppers)
 	@mkdir -p $(@D)
 	$(Q)echo "  LINK $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^ -lm
+$(B)/bin/readers: $(call objects,bench/readers)
+	@mkdir -p $(@D)
+	$(Q)echo "  LINK $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^
 $(B)/bin/faultproxy: $(call objects,t/faultproxy)
 	@mkdir -p $(@D)
 	$(Q)echo "  LINK $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^
