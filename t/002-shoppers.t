@@ -118,6 +118,20 @@ my $tokens = write_file("$dir/tokens", join '', map {
     is($sum->{final}{'503 in_doubt'}, 3, '--no-retry: every answer is final');
 }
 
+# Knocking: each at its own phase, whatever the answer asks for.
+{
+    my $load = Speedy::Load->start(url => $url, sale => 'busy', shoppers => 20,
+        arrival => 'steady:100', requests => 20, 'retry-every' => '200ms',
+        'give-up' => '900ms');
+    $load->finish(30);
+    my %sent;
+    push @{ $sent{ $_->{key} } }, $_->{sent} for $load->lines;
+    is_deeply([grep { @$_ < 5 } values %sent], [], '--retry-every: each knocks again');
+    my @odd = grep { my $ms = ($_->[-1] - $_->[0]) % 200; $ms > 40 && $ms < 160 }
+        values %sent;
+    cmp_ok(scalar @odd, '<=', 2, '... at a beat');
+}
+
 # One gateway away: the next is asked; both away: "connect" until given up.
 {
     my $dead = 'http://127.0.0.1:' . free_port();

@@ -48,6 +48,8 @@ static const char usage[] =
     "504,\n"
     "                        reset and timeout are tried again, same key)\n"
     "  --retry-code CODE     try again after this code too (sale_not_open)\n"
+    "  --retry-every T       try again each T after the shopper's own start,\n"
+    "                        whatever Retry-After says\n"
     "  --give-up T           final after T without a final answer (60s)\n"
     "  --repeat-same PCT     send the same key again after the final answer\n"
     "  --repeat-new PCT      buy again with a new key\n"
@@ -84,6 +86,7 @@ enum {
     OPT_RETRY,
     OPT_NO_RETRY,
     OPT_RETRY_CODE,
+    OPT_RETRY_EVERY,
     OPT_GIVE_UP,
     OPT_REPEAT_SAME,
     OPT_REPEAT_NEW,
@@ -119,6 +122,7 @@ static const struct option table[] = {
     {"retry", 0, NULL, OPT_RETRY},
     {"no-retry", 0, NULL, OPT_NO_RETRY},
     {"retry-code", 1, NULL, OPT_RETRY_CODE},
+    {"retry-every", 1, NULL, OPT_RETRY_EVERY},
     {"give-up", 1, NULL, OPT_GIVE_UP},
     {"repeat-same", 1, NULL, OPT_REPEAT_SAME},
     {"repeat-new", 1, NULL, OPT_REPEAT_NEW},
@@ -334,6 +338,9 @@ static int set_number(struct options *o, int c, const char *name, const char *v)
         break;
     case OPT_TIMEOUT:
         ok = parse_duration(v, &o->timeout_ns) && o->timeout_ns > 0;
+        break;
+    case OPT_RETRY_EVERY:
+        ok = parse_duration(v, &o->retry_every_ns) && o->retry_every_ns > 0;
         break;
     case OPT_GIVE_UP:
         ok = parse_duration(v, &o->give_up_ns);

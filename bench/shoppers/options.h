@@ -61,6 +61,7 @@ struct options {
 
     bool retry;
     uint64_t give_up_ns;
+    uint64_t retry_every_ns; /* 0: Retry-After or a backoff */
     const char *retry_codes[OPTIONS_RETRY_CODES_MAX];
     unsigned nretry_codes;
     double repeat_same; /* 0..1 */

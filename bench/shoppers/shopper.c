@@ -394,6 +394,11 @@ static void purchase_retry(struct shopping *s, struct purchase *p,
     s->tally->retries++;
     p->gateway = (p->gateway + 1) % s->o->nurls;
     p->wake_ns = now + delay;
+    if (s->o->retry_every_ns > 0) {
+        uint64_t every = s->o->retry_every_ns;
+        uint64_t knocks = (now - p->first_due_ns) / every + 1;
+        p->wake_ns = p->first_due_ns + knocks * every;
+    }
     p->due_ns = p->wake_ns;
     heap_push(s, p);
 }
