@@ -32,14 +32,14 @@ ALL_LIBS := $(shell pkg-config --libs $(LIBS) 2>/dev/null) -lpthread
 
 objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(1)/*.c))
 
-BINARIES := $(addprefix $(B)/bin/,$(ROLES) shoppers readers faultproxy)
+BINARIES := $(addprefix $(B)/bin/,$(ROLES) shoppers readers faultproxy paysandbox)
 MODULE := $(B)/ngx_http_speedy_module.so
 UNIT_SOURCES := $(wildcard t/unit/*/*_test.c)
 UNIT_TESTS := $(patsubst t/unit/%_test.c,$(B)/unit/%_test,$(UNIT_SOURCES))
 
 all: daemons tools module
 daemons: $(addprefix $(B)/bin/,$(ROLES))
-tools: $(B)/bin/shoppers $(B)/bin/readers $(B)/bin/faultproxy
+tools: $(B)/bin/shoppers $(B)/bin/readers $(B)/bin/faultproxy $(B)/bin/paysandbox
 module: $(MODULE)
 
 # What was built with other flags is built anew.
@@ -79,6 +79,9 @@ $(B)/bin/readers: $(call objects,bench/readers)
 $(B)/bin/faultproxy: $(call objects,t/faultproxy)
 	@mkdir -p $(@D)
 	$(Q)echo "  LINK $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^
+$(B)/bin/paysandbox: $(call objects,t/sandbox) $(B)/libcommon.a
+	@mkdir -p $(@D)
+	$(Q)echo "  LINK $@"; $(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LIBS)
 
 # The module, out of tree against the headers of Debian's nginx-dev. configure
 # runs again only when `config`, the flags or the set of files change.
