@@ -3,7 +3,7 @@
 # and kill the process, and the supervisor starts it with the edited file.
 # shellcheck shell=bash
 
-MYSQL_ACCOUNTS=(migrate stockd orderd schedd userd maild productd speedyctl reader)
+MYSQL_ACCOUNTS=(migrate stockd orderd schedd userd maild productd payd speedyctl reader)
 
 config_directories() {
     # A socket's path may have 107 bytes.

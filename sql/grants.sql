@@ -101,10 +101,34 @@ GRANT INSERT ON speedy.release_outbox TO productd@localhost;
 GRANT SELECT, INSERT ON speedy.audit_log TO productd@localhost;
 GRANT SELECT (id, login, role, state) ON speedy.staff TO productd@localhost;
 
+-- Payments: the moves of an order that money makes, and their rows.
+GRANT SELECT ON speedy.products TO payd@localhost;
+GRANT SELECT ON speedy.sales TO payd@localhost;
+GRANT SELECT ON speedy.sale_variants TO payd@localhost;
+GRANT UPDATE (held, sold, withheld) ON speedy.sale_variants TO payd@localhost;
+GRANT SELECT ON speedy.orders TO payd@localhost;
+GRANT UPDATE (state, version, units_live, units_withheld, updated_at)
+    ON speedy.orders TO payd@localhost;
+GRANT SELECT, INSERT ON speedy.order_events TO payd@localhost;
+GRANT INSERT ON speedy.release_outbox TO payd@localhost;
+GRANT SELECT, INSERT ON speedy.payments TO payd@localhost;
+GRANT UPDATE (state, live_order, tid, aid, nonce_hash, refunded_amount, pc_url,
+    mobile_url, app_url, next_at, inquiries, error_code, error, ready_at,
+    dead_at, approve_at, ended_at) ON speedy.payments TO payd@localhost;
+GRANT SELECT, INSERT ON speedy.payment_calls TO payd@localhost;
+GRANT SELECT, INSERT ON speedy.refunds TO payd@localhost;
+GRANT UPDATE (state, amount, tax_free_amount, vat_amount, available_before,
+    calls, next_at, error_code, error, done_at) ON speedy.refunds TO payd@localhost;
+GRANT SELECT, INSERT, DELETE ON speedy.order_recipients TO payd@localhost;
+GRANT SELECT ON speedy.shipping_fees TO payd@localhost;
+GRANT INSERT ON speedy.mails TO payd@localhost;
+GRANT INSERT ON speedy.outbox TO payd@localhost;
+
 -- staff add, end and reset, keys rotate, mail retry
 GRANT INSERT ON speedy.staff TO speedyctl@localhost;
 GRANT UPDATE (data_key, master_key) ON speedy.users TO speedyctl@localhost;
 GRANT UPDATE (data_key, master_key) ON speedy.verifications TO speedyctl@localhost;
+GRANT UPDATE (data_key, master_key) ON speedy.order_recipients TO speedyctl@localhost;
 GRANT UPDATE (state, password_hash, sealed_totp, version, data_key, master_key)
     ON speedy.staff TO speedyctl@localhost;
 GRANT UPDATE (ended_at, end_reason) ON speedy.sessions TO speedyctl@localhost;

@@ -37,7 +37,8 @@ static const struct keyed {
             "UPDATE " t " SET data_key = ?, master_key = ? WHERE id = ? AND "  \
             "data_key = ? AND master_key = ?"                                  \
     }
-    KEYED("users"), KEYED("verifications"), KEYED("staff")};
+    KEYED("users"), KEYED("verifications"), KEYED("staff"),
+    KEYED("order_recipients")};
 #define TABLES (sizeof(keyed) / sizeof(keyed[0]))
 
 bool keys_file(const char *id, char *path, size_t size)
@@ -273,9 +274,10 @@ static int figures(struct ctl *c, void *data)
     if (r != NULL)
         speedy_buf_printf(&c->detail,
                           "\"users\":%lld,\"verifications\":%lld,\"staff\":"
-                          "%lld,\"failed\":%lld",
+                          "%lld,\"recipients\":%lld,\"failed\":%lld",
                           (long long)r->done[0], (long long)r->done[1],
-                          (long long)r->done[2], (long long)r->failed);
+                          (long long)r->done[2], (long long)r->done[3],
+                          (long long)r->failed);
     return 0;
 }
 
@@ -317,15 +319,17 @@ static void rotate_told(const struct ctl *c, const struct rotation *r,
         left += u->key[i].total;
     if (c->json) {
         printf("{\"to\":\"%s\",\"users\":%lld,\"verifications\":%lld,"
-               "\"staff\":%lld,\"failed\":%lld,\"left\":%lld}\n",
+               "\"staff\":%lld,\"recipients\":%lld,\"failed\":%lld,"
+               "\"left\":%lld}\n",
                speedy_conf.keys_master, (long long)r->done[0],
                (long long)r->done[1], (long long)r->done[2],
-               (long long)r->failed, (long long)left);
+               (long long)r->done[3], (long long)r->failed, (long long)left);
         return;
     }
-    printf("rewrapped with %s: %lld users, %lld verifications, %lld staff\n",
+    printf("rewrapped with %s: %lld users, %lld verifications, %lld staff,"
+           " %lld recipients of orders\n",
            speedy_conf.keys_master, (long long)r->done[0],
-           (long long)r->done[1], (long long)r->done[2]);
+           (long long)r->done[1], (long long)r->done[2], (long long)r->done[3]);
     if (left == 0)
         printf("No row needs another master key: older files may be removed "
                "from %s\n(keep one with every backup that was made before "

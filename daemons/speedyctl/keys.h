@@ -8,7 +8,7 @@
 #include "ctl.h"
 
 #define KEYS_MAX 64
-#define KEYS_TABLES 3 /* users, verifications, staff */
+#define KEYS_TABLES 4 /* users, verifications, staff, order_recipients */
 
 /* The first entry is the current key of speedy.conf, with rows or without. */
 struct keys_use {

@@ -50,9 +50,9 @@ static int migrate(void)
 
 static int accounts(void)
 {
-    static const char *const names[] = {"stockd",    "orderd", "schedd",
-                                        "userd",     "maild",  "productd",
-                                        "speedyctl", "reader"};
+    static const char *const names[] = {"stockd", "orderd",    "schedd",
+                                        "userd",  "maild",     "productd",
+                                        "payd",   "speedyctl", "reader"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char file[64];

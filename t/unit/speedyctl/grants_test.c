@@ -50,14 +50,14 @@ static int by_text(const void *a, const void *b)
 /* MariaDB lists the columns of a grant in no order of its own: sorts them. */
 static void sort_columns(char *text)
 {
-    char column[16][64], *open = strchr(text, '('), *save = NULL;
+    char column[32][64], *open = strchr(text, '('), *save = NULL;
     char *close = open != NULL ? strchr(open, ')') : NULL;
     size_t n = 0;
 
     if (close == NULL)
         return;
     *close = '\0';
-    for (char *c = strtok_r(open + 1, ", ", &save); c != NULL && n < 16;
+    for (char *c = strtok_r(open + 1, ", ", &save); c != NULL && n < 32;
          c = strtok_r(NULL, ", ", &save))
         snprintf(column[n++], sizeof(column[0]), "%s", c);
     qsort(column, n, sizeof(column[0]), by_text);
@@ -90,9 +90,9 @@ static int grant_row(void *data, const struct speedy_db_value *col, size_t cols)
 
 static void matrix(struct speedy_buf *out)
 {
-    static const char *const accounts[] = {"maild",  "orderd", "productd",
-                                           "reader", "schedd", "speedyctl",
-                                           "stockd", "userd"};
+    static const char *const accounts[] = {"maild",     "orderd", "payd",
+                                           "productd",  "reader", "schedd",
+                                           "speedyctl", "stockd", "userd"};
     static struct lines l;
 
     for (size_t i = 0; i < sizeof(accounts) / sizeof(accounts[0]); i++) {
@@ -163,6 +163,12 @@ static void refused(void **state)
         {"productd", "UPDATE orders SET state = 'PAID'"},
         {"productd", "DELETE FROM audit_log"},
         {"productd", "SELECT 1 FROM users"},
+        {"payd", "UPDATE orders SET pay_by = NOW()"},
+        {"payd", "UPDATE payments SET total_amount = 1"},
+        {"payd", "DELETE FROM payments"},
+        {"payd", "UPDATE payment_calls SET outcome = ''"},
+        {"payd", "SELECT 1 FROM users"},
+        {"payd", "SELECT 1 FROM addresses"},
         {"speedyctl", "UPDATE users SET password_hash = 'x'"},
         {"reader", "INSERT INTO products (id, name, price) VALUES "
                    "('x', 'x', 1)"},

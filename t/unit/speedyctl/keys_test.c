@@ -301,7 +301,8 @@ static void refused_without_the_key(void **state)
     /* to the key that it has: nothing to do */
     assert_int_equal(run("keys", "rotate", "--json", NULL), CTL_DONE);
     assert_string_equal(run_out, "{\"to\":\"m1\",\"users\":0,\"verifications\":"
-                                 "0,\"staff\":0,\"failed\":0,\"left\":0}\n");
+                                 "0,\"staff\":0,\"recipients\":0,\"failed\":"
+                                 "0,\"left\":0}\n");
 }
 
 static void no_row_that_a_daemon_cannot_read(void **state)
