@@ -24,6 +24,7 @@ struct speedy_exchange {
     struct speedy_json *json;
     char request_id[65], user[41], role[41], session[41];
     char id[2][SPEEDY_SEGMENT_MAX + 1];
+    struct speedy_request *later; /* its own copy, once it was taken along */
 };
 
 /* Frees what the functions of http_request.c made, and the body: wiped, it may

@@ -10,12 +10,14 @@
 #include "http_private.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "conf.h"
@@ -30,6 +32,7 @@
 #define BACKLOG 1024
 #define BODY_DRAIN_MAX 1048576
 #define STOP_MS 5000
+#define STEP_MS 10
 #define CONNECTIONS_WAITING 512 /* a thread each */
 #define STACK_BYTES 1048576
 #define ID_CHARS                                                               \
@@ -37,6 +40,7 @@
 
 static struct speedy_http conf;
 static struct MHD_Daemon *server;
+static atomic_long waiting; /* requests that are answered later */
 static char socket_path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 
 static void healthz(struct speedy_request *r, void *data)
@@ -227,6 +231,7 @@ static enum MHD_Result answer_send(struct speedy_exchange *x,
     MHD_add_response_header(response, "X-Request-Id", r->request_id);
     if (r->headers.data != NULL)
         headers_add(response, r->headers.data);
+    r->out = (struct speedy_buf){0};
     result = MHD_queue_response(x->connection, (unsigned)r->status, response);
     MHD_destroy_response(response);
     speedy_buf_free(&r->headers);
@@ -303,10 +308,38 @@ static enum MHD_Result request_run(struct speedy_exchange *x,
         speedy_problem(&r, 413, "too_large", "The body is too large.");
     else if (route != NULL && may_pass(&r, route))
         route->handle(&r, route->data);
+    if (x->later != NULL)
+        return MHD_YES;
     if (r.status == 500 && r.out.len == 0)
         speedy_problem(&r, 500, "internal_error",
                        "Something went wrong on our side.");
     return answer_send(x, &r);
+}
+
+struct speedy_request *speedy_request_later(struct speedy_request *r)
+{
+    struct speedy_exchange *x = r->inner;
+    struct speedy_request *later = malloc(sizeof(*later));
+
+    if (later == NULL)
+        return NULL;
+    *later = *r;
+    x->later = later;
+    atomic_fetch_add(&waiting, 1);
+    MHD_suspend_connection(x->connection);
+    return later;
+}
+
+/* MHD asks for the answer again on the connection's own thread. */
+void speedy_request_finish(struct speedy_request *later)
+{
+    struct speedy_exchange *x = later->inner;
+
+    if (later->status == 500 && later->out.len == 0)
+        speedy_problem(later, 500, "internal_error",
+                       "Something went wrong on our side.");
+    MHD_resume_connection(x->connection);
+    atomic_fetch_sub(&waiting, 1);
 }
 
 static enum MHD_Result on_access(void *data, struct MHD_Connection *connection,
@@ -336,6 +369,8 @@ static enum MHD_Result on_access(void *data, struct MHD_Connection *connection,
         /* a body without an end is cut off instead of answered */
         return x->too_large > BODY_DRAIN_MAX ? MHD_NO : MHD_YES;
     }
+    if (x->later != NULL)
+        return answer_send(x, x->later);
     return request_run(x, method, path);
 }
 
@@ -349,6 +384,11 @@ static void on_completed(void *data, struct MHD_Connection *connection,
     (void)why;
     if (x == NULL)
         return;
+    if (x->later != NULL && x->later->out.data != NULL)
+        speedy_buf_free(&x->later->out); /* nobody is there for it */
+    if (x->later != NULL)
+        speedy_buf_free(&x->later->headers);
+    free(x->later);
     speedy_exchange_free(x);
     free(x);
     *slot = NULL;
@@ -426,13 +466,14 @@ static struct MHD_Daemon *daemon_start(int fd)
     unsigned flags = conf.threads > 0 ? MHD_USE_EPOLL_INTERNAL_THREAD
                                       : MHD_USE_POLL_INTERNAL_THREAD |
                                             MHD_USE_THREAD_PER_CONNECTION;
+    unsigned later = conf.later ? MHD_ALLOW_SUSPEND_RESUME : 0;
     unsigned most = conf.connections > 0 ? conf.connections
                     : conf.threads > 0   ? CONNECTIONS_MAX
                                          : CONNECTIONS_WAITING;
 
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, on_access, NULL, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_ARRAY, conf.threads > 0 ? pool : each,
+        flags | later, 0, NULL, NULL, on_access, NULL, MHD_OPTION_LISTEN_SOCKET,
+        fd, MHD_OPTION_ARRAY, conf.threads > 0 ? pool : each,
         MHD_OPTION_CONNECTION_LIMIT, most, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)HEADERS_MAX, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
@@ -467,6 +508,14 @@ void speedy_http_stop(void)
         return;
     /* While we still listen: later it might be a successor's. */
     unlink(socket_path);
+    for (long ms = 0; atomic_load(&waiting) > 0 && ms < STOP_MS; ms += STEP_MS)
+        nanosleep(&(struct timespec){.tv_nsec = STEP_MS * 1000000L}, NULL);
+    if (atomic_load(&waiting) > 0) {
+        /* MHD takes a stop with such requests for a mistake and aborts */
+        speedy_log(SPEEDY_ERROR, "requests are left without an answer",
+                   "count=%ld", atomic_load(&waiting));
+        return;
+    }
     speedy_bounded("http server", stop, server, STOP_MS);
     server = NULL;
 }

@@ -49,6 +49,16 @@ const char *speedy_request_unknown_query(struct speedy_request *r,
  */
 long speedy_request_budget(struct speedy_request *r);
 
+/*
+ * A handler that waits for somebody else need not hold its thread: it takes
+ * the request along, returns, and any thread answers later, exactly once. The
+ * request is the caller's between the two calls, and nobody's after the
+ * second; what it points to stays valid until then. Only where `later` of
+ * struct speedy_http was set. NULL without memory: answer at once.
+ */
+struct speedy_request *speedy_request_later(struct speedy_request *r);
+void speedy_request_finish(struct speedy_request *later);
+
 /* Answers with RFC 9457 problem+json: {type,title,status,code,request_id}. */
 void speedy_problem(struct speedy_request *r, int status, const char *code,
                     const char *title);
@@ -104,10 +114,12 @@ struct speedy_http {
     unsigned threads;     /* of the pool; 0: one for each connection */
     unsigned connections; /* open at most; 0: 1024 with a pool, 512 without;
                              more are closed */
+    bool later; /* handlers may call speedy_request_later: pools only */
 };
 /* Handlers run on its threads. 0, or -1 after logging. */
 int speedy_http_start(const struct speedy_http *conf);
-/* Waits for running handlers (bounded), removes the socket. */
+/* Waits for running handlers and for requests that are answered later
+ * (bounded), removes the socket. */
 void speedy_http_stop(void);
 
 #endif
