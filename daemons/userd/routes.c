@@ -4,6 +4,7 @@
  */
 #include "routes.h"
 
+#include "address_http.h"
 #include "addresses.h"
 #include "admin.h"
 #include "keys_http.h"
@@ -49,6 +50,9 @@ const struct speedy_route userd_routes[] = {
        nginx */
     {"GET", "/internal/master-keys/*", userd_master_key_get, NULL, true, NULL},
     {"POST", "/internal/mails/*/render", userd_mail_render, NULL, true, NULL},
+    /* address_http.c: for payd */
+    {"GET", "/internal/users/*/addresses/*", userd_address_internal, NULL, true,
+     NULL},
     /* login.c, refresh.c, sessions_http.c, password.c */
     {"POST", "/api/v1/sessions", userd_login_post, NULL, true, NULL},
     {"POST", "/api/v1/sessions/refresh", userd_refresh_post, SHOPPER, true,
