@@ -33,7 +33,7 @@ make_key('rsa4', qw(-algorithm RSA -pkeyopt rsa_keygen_bits:4096));
 
 # The purchase needs stores that these tests do not.
 sub config {
-    return gateway_config() =~ s/location ~ \^\/api.*?\n        \}\n//sr . <<'CONF';
+    return gateway_config() =~ s/location ~ \^\/api.*?\n        \}\n//gsr . <<'CONF';
         location = /jwks { speedy_auth off; speedy_jwks; }
 CONF
 }

@@ -90,6 +90,7 @@ sub stats {
 }
 
 sub pid  { return $_[0]{pid} }
-sub stop { return stop_process($_[0]{pid}, 'TERM', 5) }
+# A sanitizer looks for leaks first, on a busy machine for seconds.
+sub stop { return stop_process($_[0]{pid}, 'TERM', 20) }
 
 1;
