@@ -35,6 +35,7 @@
 #define LINE_MAX_KEPT 96
 #define CHANGES_MAX 100000
 #define CONNECTING_MAX 512
+#define APART_MAX 10000
 #define MS 1000000ULL
 
 enum state { AWAY, CONNECTING, OPEN };
@@ -45,7 +46,7 @@ struct reader {
     bool answered; /* this connection brought a status */
     bool stock;    /* the event being read is `stock` */
     unsigned opened, line_len;
-    uint64_t due, ended, heard; /* ns; 0: never */
+    uint64_t due, ended, heard, news; /* ns; 0: never */
     unsigned retry_ms;
     char id[ID_MAX], line[LINE_MAX_KEPT];
 };
@@ -70,7 +71,8 @@ static struct change *changes;
 static unsigned nchanges, nopen, nconnecting, away_count, refused;
 static uint64_t *away, events, bytes, silence, first_end, last_back;
 static unsigned long reconnects, refusals[600];
-static bool crowd; /* all were there once */
+static uint64_t apart[APART_MAX + 1]; /* events `stock` of a reader, by ms */
+static bool crowd;                    /* all were there once */
 static int ep;
 static volatile sig_atomic_t stop;
 
@@ -206,9 +208,15 @@ static void reader_ask(struct reader *r, uint64_t now)
 
 /* --- what is read --- */
 
-static void change_seen(const char *id, uint64_t now)
+static void change_seen(struct reader *r, uint64_t now)
 {
     struct change *c = NULL;
+    const char *id = r->id;
+    uint64_t ms = (now - r->news) / MS;
+
+    if (r->news != 0)
+        apart[ms < APART_MAX ? ms : APART_MAX]++;
+    r->news = now;
 
     for (unsigned i = nchanges; i > 0 && i + 64 > nchanges; i--) {
         if (strcmp(changes[i - 1].id, id) == 0) {
@@ -263,7 +271,7 @@ static bool reader_line(struct reader *r, uint64_t now)
     } else if (strncmp(r->line, "id: ", 4) == 0) {
         snprintf(r->id, sizeof(r->id), "%.*s", ID_MAX - 1, r->line + 4);
         if (r->stock && crowd)
-            change_seen(r->id, now);
+            change_seen(r, now);
     }
     return true;
 }
@@ -309,8 +317,6 @@ static void reader_read(struct reader *r)
             reader_away(r, now);
             return;
         }
-        if ((size_t)n < sizeof(buf))
-            return;
     }
 }
 
@@ -390,6 +396,20 @@ static double at(const uint64_t *sorted, unsigned n, double part)
     return n == 0 ? 0 : (double)sorted[(unsigned)((n - 1) * part)] / 1e6;
 }
 
+static unsigned apart_at(double part)
+{
+    uint64_t sum = 0, n = 0;
+
+    for (unsigned i = 0; i <= APART_MAX; i++)
+        sum += apart[i];
+    for (unsigned i = 0; i <= APART_MAX; i++) {
+        n += apart[i];
+        if (n > 0 && (double)n >= (double)sum * part)
+            return i;
+    }
+    return 0;
+}
+
 static int tell(void)
 {
     uint64_t *spread = calloc(nchanges + 1, sizeof(*spread));
@@ -415,20 +435,22 @@ static int tell(void)
     printf(o.json
                ? "{\"readers\":%u,\"complete\":%s,\"changes\":%u,"
                  "\"changes_some_skipped\":%u,\"spread_ms\":{\"p50\":%.1f,"
-                 "\"p99\":%.1f,\"max\":%.1f},\"events\":%llu,\"bytes\":%llu,"
+                 "\"p99\":%.1f,\"max\":%.1f},\"apart_ms\":{\"p50\":%u,"
+                 "\"p99\":%u},\"events\":%llu,\"bytes\":%llu,"
                  "\"longest_silence_ms\":%.0f,\"reconnects\":%lu,"
                  "\"away_ms\":{\"p50\":%.0f,\"p99\":%.0f,\"max\":%.0f},"
                  "\"all_back_ms\":%.0f,\"refused\":%u,\"behind\":%u}\n"
                : "readers %u (complete: %s), changes seen by all %u, by some "
-                 "%u\nspread ms p50 %.1f p99 %.1f max %.1f\nevents %llu, "
+                 "%u\nspread ms p50 %.1f p99 %.1f max %.1f\nevents of a "
+                 "reader apart ms p50 %u p99 %u\nevents %llu, "
                  "bytes %llu, longest silence %.0f ms\nreconnects %lu, away "
                  "ms p50 %.0f p99 %.0f max %.0f, all back after %.0f ms\n"
                  "refused %u, behind at the end %u\n",
            o.readers, crowd ? "true" : "false", n, partial, at(spread, n, 0.5),
-           at(spread, n, 0.99), at(spread, n, 1), (unsigned long long)events,
-           (unsigned long long)bytes, (double)silence / 1e6, reconnects,
-           at(away, away_count, 0.5), at(away, away_count, 0.99),
-           at(away, away_count, 1),
+           at(spread, n, 0.99), at(spread, n, 1), apart_at(0.5), apart_at(0.99),
+           (unsigned long long)events, (unsigned long long)bytes,
+           (double)silence / 1e6, reconnects, at(away, away_count, 0.5),
+           at(away, away_count, 0.99), at(away, away_count, 1),
            first_end && last_back > first_end
                ? (double)(last_back - first_end) / 1e6
                : 0,
