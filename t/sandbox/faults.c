@@ -31,23 +31,33 @@ void fault_free(struct fault *f)
     f->body = f->value = NULL;
 }
 
+static void drop(size_t i)
+{
+    fault_free(&table[i]);
+    memmove(&table[i], &table[i + 1], (--count - i) * sizeof(table[0]));
+}
+
+/* One that is used up stays for its hits, as long as there is room. */
+static void make_room(void)
+{
+    for (size_t i = 0; i < count && count == FAULTS_MAX; i++) {
+        if (table[i].count == 0)
+            drop(i);
+    }
+}
+
 int fault_add(const struct fault *f)
 {
     int id = -1;
 
     pthread_mutex_lock(&lock);
+    make_room();
     if (count < FAULTS_MAX) {
         table[count] = *f;
         id = table[count++].id = ++last_id;
     }
     pthread_mutex_unlock(&lock);
     return id;
-}
-
-static void drop(size_t i)
-{
-    fault_free(&table[i]);
-    memmove(&table[i], &table[i + 1], (--count - i) * sizeof(table[0]));
 }
 
 static bool fits(const struct fault *f, enum operation op, const char *tid,

@@ -220,9 +220,10 @@ sub restart { my ($self) = @_; $self->stop; return $self->run }
 
 sub ask {
     my ($self, $method, $path, $data) = @_;
-    my $http = $self->{http} //= HTTP::Tiny->new(timeout => 30);
+    # On a kept connection head and body, sent apart, wait 40 ms for each other.
+    my $http = $self->{http} //= HTTP::Tiny->new(timeout => 30, keep_alive => 0);
     my $r = $http->request($method, $self->control_url . $path,
-        $data ? { content => JSON::PP->new->canonical->encode($data) } : {});
+        $data ? { content => JSON::PP->new->utf8->canonical->encode($data) } : {});
     my $answer = eval { JSON::PP::decode_json($r->{content}) };
     return $answer if $r->{success} && $answer;
     croak "sandbox: $method $path: $r->{status} "
@@ -293,7 +294,7 @@ sub settlement {
 sub agent {
     my ($self) = @_;
     return $self->{agent} //= HTTP::Tiny->new(timeout => 30,
-        max_redirect => 0, $self->{tls}
+        keep_alive => 0, max_redirect => 0, $self->{tls}
         ? (verify_SSL => 1, SSL_options => { SSL_ca_file => $self->ca })
         : ());
 }
