@@ -88,7 +88,8 @@ EOF
 
 # The fixed part of `env`; the supervisor adds the PID_ lines.
 config_env() {
-    write_file 0644 "$DEV/env.static" <<EOF
+    {
+        cat <<EOF
 SPEEDY_URL=http://127.0.0.1:$PORT_SHOP
 SPEEDY_OPS_URL=http://127.0.0.1:$PORT_OPS
 REDIS_SOCKET=$DEV/run/redis.sock
@@ -103,4 +104,6 @@ MYSQL_USER=reader
 MYSQL_PASSWORD_FILE=$DEV/secrets/mysql-reader
 NGINX_ACCESS_LOG=$DEV/log/access.log
 EOF
+        sandbox_env
+    } | write_file 0644 "$DEV/env.static"
 }

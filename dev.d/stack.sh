@@ -74,6 +74,7 @@ stores_start() {
     since=$(now_ms)
     redis_prepare
     smtp_prepare
+    sandbox_prepare
     mariadb_prepare
     kafka_prepare
     mkdir "$DEV/run/later"

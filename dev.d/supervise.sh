@@ -126,6 +126,7 @@ service_ready() {
     kafka) kafka_ready ;;
     mariadb) mariadb_ready ;;
     smtp) smtp_ready ;;
+    sandbox) sandbox_ready ;;
     nginx) nginx_ready ;;
     *) daemon_ready "$1" ;;
     esac
