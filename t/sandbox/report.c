@@ -116,6 +116,7 @@ static int compare_orders(const void *a, const void *b)
 static size_t orders_twice(void)
 {
     size_t n = 0, twice = 0;
+    bool before = false;
     struct payment **held = malloc((ledger_count() + 1) * sizeof(*held));
 
     if (held == NULL)
@@ -128,9 +129,10 @@ static size_t orders_twice(void)
     }
     qsort(held, n, sizeof(*held), compare_orders);
     for (size_t i = 1; i < n; i++) {
-        twice += strcmp(held[i]->order_id, held[i - 1]->order_id) == 0 &&
-                 (i < 2 ||
-                  strcmp(held[i - 1]->order_id, held[i - 2]->order_id) != 0);
+        bool same = strcmp(held[i]->order_id, held[i - 1]->order_id) == 0;
+
+        twice += same && !before;
+        before = same;
     }
     free(held);
     return twice;
