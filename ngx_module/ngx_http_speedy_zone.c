@@ -198,11 +198,14 @@ ngx_http_speedy_zone_init_worker(ngx_shm_zone_t *zone)
     for (i = 0; i < NGX_HTTP_SPEEDY_WORKERS; i++) {
         g = &ngx_http_speedy_shared->workers[i];
 
-        if (g->pid == 0 || (kill(g->pid, 0) == -1 && ngx_errno == NGX_ESRCH)) {
+        if (g->pid && kill(g->pid, 0) == -1 && ngx_errno == NGX_ESRCH) {
+            g->pid = 0;     /* it was killed: it counts nothing any more */
+        }
+
+        if (g->pid == 0 && ngx_http_speedy_mine == NULL) {
             ngx_memzero(g, sizeof(ngx_http_speedy_gauges_t));
             g->pid = ngx_pid;
             ngx_http_speedy_mine = g;
-            break;
         }
     }
 
