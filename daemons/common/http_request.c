@@ -255,6 +255,8 @@ static char *pointer_of(struct speedy_request *r, const char *at,
 int speedy_object_known(struct speedy_request *r, const char *at,
                         const struct speedy_json *o, const char *const *names)
 {
+    if (speedy_json_type(o) != SPEEDY_JSON_OBJECT)
+        return 1; /* the caller tells what it should be */
     for (size_t i = 0; i < speedy_json_count(o); i++) {
         const char *name = speedy_json_key(o, i);
         struct speedy_field field = {.code = "unknown_field"};

@@ -61,10 +61,13 @@ static const char *const values[] = {
     "{}",
     "[[]]",
     "[null]",
+    "[[null]]",
+    "[[1,2]]",
     "[{}]",
     "[{\"variant\":1}]",
     "[{\"variant\":\"a\",\"stock\":-1,\"price\":null}]",
     "[{\"name\":\"n\",\"values\":[1]}]",
+    "[{\"name\":[1],\"values\":{\"a\":1}}]",
     "[\"zz\"]",
     "[[[[[[[[[[[[]]]]]]]]]]]]",
 };
