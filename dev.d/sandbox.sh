@@ -2,19 +2,22 @@
 # tests' control port, and what of all that stands in `env`.
 # shellcheck shell=bash
 
-# Not with SPEEDY_SANDBOX=0, and not from a build that has none.
+# Not with SPEEDY_SANDBOX=0, and not from a build that has none. `plain` is for
+# a browser that shall not ask about a certificate it does not know.
 sandbox_wanted() {
     [ "${SPEEDY_SANDBOX:-1}" != 0 ] && [ -x "$BUILD/bin/paysandbox" ]
 }
 
 sandbox_prepare() {
+    local tls=()
     sandbox_wanted || return 0
     certificate sandbox
     sandbox_keys
     sanitizer_env
+    [ "${SPEEDY_SANDBOX:-1}" = plain ] ||
+        tls=(--tls "$DEV/etc/sandbox.crt,$DEV/secrets/sandbox-key")
     service sandbox 1 grace=5 "${SANITIZER[@]}" -- "$BUILD/bin/paysandbox" \
-        --api "$PORT_SANDBOX" --control "$PORT_SANDBOX_CONTROL" \
-        --tls "$DEV/etc/sandbox.crt,$DEV/secrets/sandbox-key" \
+        --api "$PORT_SANDBOX" --control "$PORT_SANDBOX_CONTROL" "${tls[@]}" \
         --keys "$DEV/secrets/sandbox-keys" --state "$DEV/data/sandbox" \
         --domain "http://127.0.0.1:$PORT_SHOP" \
         --domain "http://localhost:$PORT_SHOP"
@@ -36,9 +39,11 @@ sandbox_ready() {
 }
 
 sandbox_env() {
+    local scheme=https
     sandbox_wanted || return 0
+    [ "${SPEEDY_SANDBOX:-1}" != plain ] || scheme=http
     cat <<EOT
-SPEEDY_SANDBOX_URL=https://127.0.0.1:$PORT_SANDBOX
+SPEEDY_SANDBOX_URL=$scheme://127.0.0.1:$PORT_SANDBOX
 SPEEDY_SANDBOX_CONTROL=http://127.0.0.1:$PORT_SANDBOX_CONTROL
 SPEEDY_SANDBOX_CA=$DEV/etc/sandbox-ca.crt
 EOT

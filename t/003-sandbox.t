@@ -442,12 +442,15 @@ subtest 'cancel: what is refused' => sub {
             is($status, 200, 'but the whole');
         }
     }
-    # Seven parts of a sum that 11 does not divide: no won is lost.
-    my $tid = paid($k, { total_amount => 9999 });
-    cancel($k, $tid, 1428) for 1 .. 6;
-    my (undef, $c) = cancel($k, $tid, 9999 - 6 * 1428);
-    is_deeply([@{ $c->{canceled_amount} }{qw(total vat)}], [9999, 909],
-        'parts add up, tax and all');
+    # Parts whose own tax rounds up, and down: no won of it is lost.
+    for my $case ([9999, 909, (1428) x 6, 1431], [10, 1, 5, 5]) {
+        my ($total, $vat, @part) = @$case;
+        my $tid = paid($k, { total_amount => $total });
+        my $c;
+        (undef, $c) = cancel($k, $tid, $_) for @part;
+        is_deeply([@{ $c->{canceled_amount} }{qw(total vat)}], [$total, $vat],
+            "parts of $total add up, tax and all");
+    }
 };
 
 subtest 'cids with a secret, registered domains' => sub {
@@ -663,6 +666,15 @@ subtest 'delays, and an effect that comes late' => sub {
         (undef, $o) = order($k, $tid);
         is($o->{status}, 'SUCCESS_PAYMENT', "$how: and then it has landed");
     }
+    # late money: the tid was alive when approve came, and is dead when it lands
+    $k->settings(life_ms => 500);
+    ($tid, $f) = authenticated($k);
+    $k->fault(operation => 'approve', answer => 'reset', late_ms => 1000);
+    $k->call('approve', $f);
+    wait_for { $k->payment($tid)->{expired} } 5, 'the end of its life';
+    is($k->payment($tid)->{charged}, 0, 'a dead tid, not paid');
+    wait_for { $k->payment($tid)->{charged} } 5, 'the late money';
+    $k->settings(life_ms => 900_000);
     # F32: the same for a cancel
     $tid = paid($k);
     $k->fault(operation => 'cancel', answer => 'close', late_ms => 400);

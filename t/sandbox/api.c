@@ -333,6 +333,7 @@ void api_call(struct api_call *c, const char *authorization,
            !atomic_compare_exchange_weak(&in_flight_most, &most, now))
         ;
     c->reply.http = 200;
+    c->arrived = clock_now();
     c->reply.gen = c->gen;
     c->fault.effect = true;
     code = gate(c, authorization);

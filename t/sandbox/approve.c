@@ -19,7 +19,8 @@ static int judge(const struct api_call *c, const struct payment *p)
         return -702;
     if (p->status >= ST_FAIL_AUTH_PASSWORD)
         return -783;
-    if (ledger_expired(p))
+    /* one that came in time may land after it */
+    if (ledger_expired(p, c->arrived))
         return -723;
     if (p->status != ST_AUTH_PASSWORD)
         return -701;

@@ -187,9 +187,9 @@ bool ledger_paid(const struct payment *p)
            p->status == ST_CANCEL_PAYMENT;
 }
 
-bool ledger_expired(const struct payment *p)
+bool ledger_expired(const struct payment *p, int64_t at)
 {
-    return clock_now() >= p->created_at + settings.life_ms;
+    return at >= p->created_at + settings.life_ms;
 }
 
 int64_t clock_now(void)

@@ -78,7 +78,7 @@ char *payer_do(struct payment *p, const struct payer_act *a, const char **why)
         *why = "the payment is settled";
         return NULL;
     }
-    if (ledger_expired(p))
+    if (ledger_expired(p, clock_now()))
         return strdup(p->fail_url);
     url = act(p, a, why);
     if (url != NULL)

@@ -78,7 +78,7 @@ void report_payment(struct speedy_buf *b, const struct payment *p)
         p->quantity, p->amount.total, p->amount.tax_free, p->amount.vat,
         charged(p), p->canceled.total, charged(p) - p->canceled.total,
         approvals(p), p->actions - approvals(p), p->created_at, p->approved_at,
-        p->canceled_at, ledger_expired(p) ? "true" : "false",
+        p->canceled_at, ledger_expired(p, clock_now()) ? "true" : "false",
         p->busy ? "true" : "false");
     actions_write(b, p);
     speedy_buf_printf(b, ",\"calls\":{");

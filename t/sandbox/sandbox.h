@@ -120,7 +120,8 @@ struct action *ledger_action(struct payment *p, bool cancel,
                              const struct amount *a, const char *payload);
 struct amount ledger_left(const struct payment *p);
 bool ledger_paid(const struct payment *p); /* approved once, now or before */
-bool ledger_expired(const struct payment *p);
+/* Whether its life was over at that moment. */
+bool ledger_expired(const struct payment *p, int64_t at);
 
 /* The virtual clock: the machine's plus an offset. No lock needed. */
 int64_t clock_now(void);
@@ -216,9 +217,10 @@ struct api_call {
     struct fault fault;
     struct reply reply;
     char tid[TID_LEN + 1];
-    bool claimed;  /* this call holds the payment's busy */
-    bool settled;  /* its effect took place, or was refused */
-    long after_ms; /* before the answer is sent */
+    int64_t arrived; /* by the virtual clock */
+    bool claimed;    /* this call holds the payment's busy */
+    bool settled;    /* its effect took place, or was refused */
+    long after_ms;   /* before the answer is sent */
 };
 /* The whole call but the answer's sending; c->reply and c->fault tell it. */
 void api_call(struct api_call *c, const char *authorization,

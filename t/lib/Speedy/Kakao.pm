@@ -18,7 +18,7 @@ use Speedy::Util qw(spawn stop_process alive wait_for temp_dir build_file
 
     my $kakao = Speedy::Kakao->start;                  # plain HTTP, in memory
     my $kakao = Speedy::Kakao->start(tls => 1, state => 1);
-    my $kakao = Speedy::Kakao->attach(control => $ENV{SPEEDY_SANDBOX_CONTROL});
+    my $kakao = Speedy::Kakao->attach($stack);         # that of ./dev up
 
     # payd is given $kakao->url, ->ca and ->key('secret' | 'dev' | 'admin')
 
@@ -45,9 +45,9 @@ C<kill_9> and C<restart>. C<response>: milliseconds of every call. C<cids>:
 known CIDs, as C<CID> or C<CID,SECRET>. C<domains>: registered origins; without
 them all are.
 
-=item attach(control, url)
+=item attach(STACK)
 
-To one that runs already, as that of C<./dev up>.
+To the one of a L<Speedy::Stack>, which ends with it: C<$stack-E<gt>kill_9('sandbox')>.
 
 =item url, pages_url, control_url, ca, key(NAME), pid, log
 
@@ -143,8 +143,14 @@ sub start {
 }
 
 sub attach {
-    my ($class, %o) = @_;
-    return bless {%o}, $class;
+    my ($class, $stack) = @_;
+    my $env = $stack->env;
+    my $key = read_file($stack->dir . '/secrets/kakaopay-key');
+    return bless { url => $env->{SPEEDY_SANDBOX_URL},
+        control => $env->{SPEEDY_SANDBOX_CONTROL},
+        ca => $env->{SPEEDY_SANDBOX_CA},
+        tls => $env->{SPEEDY_SANDBOX_URL} =~ /^https/,
+        key => { dev => $key, admin => $key } }, $class;
 }
 
 sub certificate {
@@ -207,7 +213,7 @@ sub control_url {
     return $self->{control} // "http://127.0.0.1:$self->{port}{control}";
 }
 
-sub ca  { return "$_[0]{dir}/ca.crt" }
+sub ca  { return $_[0]{ca} // "$_[0]{dir}/ca.crt" }
 sub key { return $_[0]{key}{ $_[1] } }
 sub pid { return $_[0]{pid} }
 sub log { return "$_[0]{dir}/log" }
