@@ -131,6 +131,8 @@ Starts a process that ends with the test. Returns its pid.
 
 =cut
 
+my %ended;
+
 sub spawn {
     my (%o) = @_;
     my $pid = fork // croak "fork: $!";
@@ -149,6 +151,7 @@ sub spawn {
         print STDERR "cannot start $o{cmd}[0]: $@ $!\n";
         POSIX::_exit(127);
     }
+    delete $ended{$pid};    # of an earlier child
     $children{$pid} = $o{name} // $o{cmd}[0];
     return $pid;
 }
@@ -184,8 +187,6 @@ Sends the signal (TERM), waits, and kills it when that was in vain. True when
 it went by the signal.
 
 =cut
-
-my %ended;
 
 sub reap {
     my ($pid, $seconds) = @_;
