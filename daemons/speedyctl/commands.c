@@ -84,6 +84,10 @@ static const struct ctl_option mails_options[] = {
     {NULL, NULL, NULL}};
 static const struct ctl_option mail_retry_options[] = {
     {"failed", NULL, "every mail that has FAILED"}, {NULL, NULL, NULL}};
+static const struct ctl_option payments_options[] = {
+    {"state", "STATE", "NEW, READY, APPROVING, PAID, FAILED or REVOKED"},
+    {"limit", "N", "at most so many (default 50)"},
+    {NULL, NULL, NULL}};
 static const struct ctl_option migrate_options[] = {
     {"sql", "DIR", "where NNN_what.sql stand"},
     {"dry-run", NULL, "say what would run"},
@@ -159,6 +163,11 @@ const struct ctl_command ctl_commands[] = {
      ctl_mail_show},
     {"mail retry", "[ID]", 0, 1, mail_retry_options,
      "sends again what has failed", ctl_mail_retry},
+    {"payments list", "", 0, 0, payments_options, "the latest attempts to pay",
+     ctl_payments_list},
+    {"payments show", "ORDER", 1, 1, NULL,
+     "an order's attempts, what KakaoPay was asked, refunds",
+     ctl_payments_show},
     {"migrate", "", 0, 0, migrate_options, "brings the schema forward",
      ctl_migrate},
     {"audit", "[FILE …]", 0, CTL_ARGS_MAX, audit_options,

@@ -163,6 +163,8 @@ int ctl_keys_rotate(struct ctl *c);
 int ctl_mail_list(struct ctl *c);
 int ctl_mail_show(struct ctl *c);
 int ctl_mail_retry(struct ctl *c);
+int ctl_payments_list(struct ctl *c);
+int ctl_payments_show(struct ctl *c);
 int ctl_migrate(struct ctl *c);
 int ctl_audit(struct ctl *c);
 int ctl_doctor(struct ctl *c);
