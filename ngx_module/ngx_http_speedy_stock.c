@@ -579,7 +579,7 @@ ngx_http_speedy_feed_fail(ngx_http_speedy_feed_t *feed)
 }
 
 
-/* Watchers are told when nothing is known of the sale, and when it is again. */
+/* Watchers are told when nothing is known of the sale, and when it is. */
 
 static void
 ngx_http_speedy_feed_show(ngx_http_speedy_feed_t *feed)
@@ -716,7 +716,7 @@ ngx_http_speedy_stock_work(ngx_event_t *ev)
 {
     ngx_int_t                rc;
     ngx_uint_t               budget;
-    ngx_queue_t             *q;
+    ngx_queue_t             *q, *next;
     ngx_http_speedy_feed_t  *feed;
 
     rc = NGX_OK;
@@ -724,8 +724,9 @@ ngx_http_speedy_stock_work(ngx_event_t *ev)
 
     for (q = ngx_queue_head(&st.feeds);
          q != ngx_queue_sentinel(&st.feeds) && rc == NGX_OK;
-         q = ngx_queue_next(q))
+         q = next)
     {
+        next = ngx_queue_next(q);
         feed = ngx_queue_data(q, ngx_http_speedy_feed_t, queue);
 
         if (feed->news) {
@@ -737,6 +738,14 @@ ngx_http_speedy_stock_work(ngx_event_t *ev)
             || feed->result == NGX_HTTP_SPEEDY_FEED_ABSENT)
         {
             rc = ngx_http_speedy_stream_end_feed(feed, &budget);
+
+            /* who asks for what is no sale takes no room from others */
+
+            if (rc == NGX_OK && !feed->asking
+                && ngx_queue_empty(&feed->waiters))
+            {
+                ngx_http_speedy_feed_free(feed);
+            }
 
         } else if (!ngx_exiting && feed->dirty) {
             rc = ngx_http_speedy_stream_feed(feed, &budget);

@@ -46,7 +46,7 @@ static void ngx_http_speedy_stream_last_id(ngx_http_request_t *r,
 static void ngx_http_speedy_stream_retry(ngx_http_speedy_stream_t *s,
     ngx_uint_t least);
 static ngx_int_t ngx_http_speedy_stream_news(ngx_http_speedy_stream_t *s,
-    ngx_chain_t *first);
+    ngx_buf_t *first);
 static ngx_int_t ngx_http_speedy_stream_send(ngx_http_speedy_stream_t *s,
     ngx_chain_t *out);
 static ngx_uint_t ngx_http_speedy_stream_pending(ngx_http_speedy_stream_t *s);
@@ -78,7 +78,6 @@ ngx_http_speedy_stream_open(ngx_http_request_t *r,
 {
     int                        size;
     ngx_int_t                  rc;
-    ngx_chain_t                out;
     ngx_connection_t          *c;
     ngx_http_cleanup_t        *cln;
     ngx_http_speedy_stream_t  *s;
@@ -148,10 +147,7 @@ ngx_http_speedy_stream_open(ngx_http_request_t *r,
     ngx_http_speedy_stream_retry(s, 500);
     ngx_http_speedy_stream_last_id(r, s->have);
 
-    out.buf = &s->hint;
-    out.next = NULL;
-
-    if (ngx_http_speedy_stream_news(s, &out) != NGX_OK) {
+    if (ngx_http_speedy_stream_news(s, &s->hint) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -224,10 +220,10 @@ ngx_http_speedy_stream_retry(ngx_http_speedy_stream_t *s, ngx_uint_t least)
 /* Sends `first` (or nothing), and what of the feed the client has not. */
 
 static ngx_int_t
-ngx_http_speedy_stream_news(ngx_http_speedy_stream_t *s, ngx_chain_t *first)
+ngx_http_speedy_stream_news(ngx_http_speedy_stream_t *s, ngx_buf_t *first)
 {
     ngx_uint_t                i, n, mask;
-    ngx_chain_t               out;
+    ngx_chain_t               out[2];
     ngx_http_speedy_feed_t   *feed = s->feed;
     ngx_http_speedy_frame_t  *frame;
 
@@ -245,8 +241,13 @@ ngx_http_speedy_stream_news(ngx_http_speedy_stream_t *s, ngx_chain_t *first)
         }
     }
 
+    out[0].buf = first;
+    out[0].next = NULL;
+    out[1].buf = &s->body;
+    out[1].next = NULL;
+
     if (mask == 0) {
-        return first ? ngx_http_speedy_stream_send(s, first) : NGX_OK;
+        return first ? ngx_http_speedy_stream_send(s, &out[0]) : NGX_OK;
     }
 
     frame = ngx_http_speedy_stock_frame(feed, mask);
@@ -264,15 +265,13 @@ ngx_http_speedy_stream_news(ngx_http_speedy_stream_t *s, ngx_chain_t *first)
     s->body.memory = 1;
     s->body.flush = 1;
 
-    out.buf = &s->body;
-    out.next = NULL;
-
-    if (first) {
-        first->next = &out;
-        return ngx_http_speedy_stream_send(s, first);
+    if (first == NULL) {
+        return ngx_http_speedy_stream_send(s, &out[1]);
     }
 
-    return ngx_http_speedy_stream_send(s, &out);
+    out[0].next = &out[1];
+
+    return ngx_http_speedy_stream_send(s, &out[0]);
 }
 
 

@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 use lib 't/lib';
+use HTTP::Tiny;
 use Socket qw(SOL_SOCKET SO_RCVBUF);
 use Speedy::Module qw(gateway sale redis redis_now nginx_start nginx_stop
     nginx_log metric purchase freeze);
@@ -133,6 +134,9 @@ ok((try_for {; metric($n, 'stock_sales') == 0 } 5), 'what nobody watches is forg
 $looks = metric($n, 'stock_looks_total');
 nap(0.5);
 is(metric($n, 'stock_looks_total'), $looks, 'and not looked at');
+
+is(HTTP::Tiny->new->get("http://127.0.0.1:$n->{port}/api/v1/sales/no$_/stock")->{status}, 404) for 1 .. 3;
+is(metric($n, 'stock_sales'), 0, 'what is no sale takes no place');
 
 # --- slow readers: skipped to the newest, then dropped; others notice nothing
 
