@@ -1,19 +1,17 @@
 # The KakaoPay sandbox: what the shop's payments are judged by must itself be
-# right. Both generations, every documented field, limit and error code; the
-# payer's pages; faults to order; a kill in the middle.
+# right. Both generations, every documented field, limit and error code, the
+# payer's pages.
 
 use strict;
 use warnings;
 use utf8;
 use lib 't/lib';
 use HTTP::Tiny;
-use IO::Select;
-use IO::Socket::SSL;
 use JSON::PP ();
 use Test::More;
 use Time::HiRes qw(time);
 use Speedy::Kakao;
-use Speedy::Util qw(connect_to read_file write_file wait_for scan_log);
+use Speedy::Util qw(scan_log);
 
 binmode $_, ':utf8' for *STDOUT, *STDERR, Test::More->builder->output,
     Test::More->builder->failure_output;
@@ -22,47 +20,7 @@ my $cid  = 'TC0ONETIME';
 my $user = 'uAAAAAAAAAAAAAAAAAAAAAA';
 my %seen;    # error code => how it came
 
-# ---- helpers
-
 sub token_of { return $_[0] =~ /[?&]pg_token=([0-9a-f]{20})$/ ? $1 : undef }
-
-# What approve needs of a payment that the payer has paid.
-sub approval {
-    my ($k, $tid, %more) = @_;
-    my $p = $k->payment($tid);
-    return { cid => $cid, tid => $tid, partner_order_id => $p->{partner_order_id},
-        partner_user_id => $p->{partner_user_id}, pg_token => 'none', %more };
-}
-
-# ready, pay: (tid, fields of approve).
-sub authenticated {
-    my ($k, $fields, %o) = @_;
-    my $tid = $k->call_ready($fields, api => $o{api} // 'open')->{tid};
-    my $to = $k->pay(tid => $tid, %{ $o{pay} || {} });
-    return ($tid, approval($k, $tid, pg_token => token_of($to)));
-}
-
-# ready, pay, approve: its tid.
-sub paid {
-    my ($k, $fields, %o) = @_;
-    my ($tid, $ask) = authenticated($k, $fields, %o);
-    my ($status, $r) = $k->call('approve', $ask, api => $o{api} // 'open');
-    die JSON::PP::encode_json($r) if $status != 200;
-    return $tid;
-}
-
-sub cancel {
-    my ($k, $tid, $amount, %more) = @_;
-    my ($api, $by) = (delete $more{api}, delete $more{agent});
-    return $k->call('cancel', { cid => $cid, tid => $tid,
-        cancel_amount => $amount, cancel_tax_free_amount => 0, %more },
-        $api ? (api => $api) : (), $by ? (agent => $by) : ());
-}
-
-sub order {
-    my ($k, $tid, %o) = @_;
-    return $k->call('order', { cid => $cid, tid => $tid }, %o);
-}
 
 sub code_of { return $_[0]{error_code} // $_[0]{code} }
 
@@ -75,46 +33,6 @@ sub refused {
     $seen{$code} //= $what;
     return is_deeply([$got, ref $r && defined $r->{ $keys[1] }, $status >= 400],
         [$code, 1, 1], "$code: $what ($api)");
-}
-
-# Many requests at the same time on connections of their own: [status, answer]
-# of each; status 0 for one that was never answered. each_end is called with the
-# number of those that have ended.
-our $each_end;
-
-sub burst {
-    my ($k, $seconds, @asks) = @_;
-    my $select = IO::Select->new;
-    my (%at, @answer, @text);
-    my $ended = 0;
-    for my $i (0 .. $#asks) {
-        my ($op, $fields) = @{ $asks[$i] };
-        my $s = connect_to($k->{port}{api}) or die "connect: $!";
-        my $body = JSON::PP->new->utf8->encode($fields);
-        print {$s} "POST /online/v1/payment/$op HTTP/1.1\r\nHost: sandbox\r\n"
-            . 'Authorization: SECRET_KEY ' . $k->key('dev') . "\r\n"
-            . "Content-Type: application/json\r\nConnection: close\r\n"
-            . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
-        $s->flush;
-        $select->add($s);
-        $at{$s} = $i;
-        $text[$i] = '';
-    }
-    my $end = time + $seconds;
-    while ($select->count && time < $end) {
-        for my $s ($select->can_read(0.2)) {
-            next if sysread $s, $text[$at{$s}], 65536, length $text[$at{$s}];
-            $select->remove($s);
-            close $s;
-            $each_end->(++$ended) if $each_end;
-        }
-    }
-    for my $text (@text) {
-        my ($head, $body) = split /\r\n\r\n/, $text, 2;
-        my ($status) = ($head // '') =~ m{^HTTP/1.1 (\d+)};
-        push @answer, [$status // 0, eval { JSON::PP::decode_json($body) }];
-    }
-    return @answer;
 }
 
 my $k = Speedy::Kakao->start;
@@ -136,19 +54,19 @@ for my $api (qw(open legacy)) {
         like($r->{created_at}, qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d$/, 'KST');
         my $tid = $r->{tid};
 
-        my (undef, $o) = order($k, $tid, api => $api);
+        my (undef, $o) = $k->order($tid, api => $api);
         is($o->{status}, 'READY', 'order: READY');
         ok(!exists $o->{$_}, "order before approve: no $_")
             for qw(approved_at payment_method_type payment_action_details);
         $k->open_page(tid => $tid);
-        (undef, $o) = order($k, $tid, api => $api);
+        (undef, $o) = $k->order($tid, api => $api);
         is($o->{status}, 'OPEN_PAYMENT', 'order: OPEN_PAYMENT');
         my $to = $k->pay(tid => $tid, method => 'CARD');
-        (undef, $o) = order($k, $tid, api => $api);
+        (undef, $o) = $k->order($tid, api => $api);
         is($o->{status}, 'AUTH_PASSWORD', 'order: AUTH_PASSWORD');
         is($k->payment($tid)->{charged}, 0, 'before approve no money moves');
 
-        my ($status, $a) = $k->call('approve', approval($k, $tid,
+        my ($status, $a) = $k->call('approve', $k->approval($tid,
             pg_token => token_of($to), payload => '메모',
             total_amount => '11000'), api => $api);
         is($status, 200, 'approve');
@@ -167,7 +85,7 @@ for my $api (qw(open legacy)) {
         is(exists $a->{card_info}{purchase_corp} ? 1 : 0,
             $api eq 'legacy' ? 1 : 0, 'card_info of its generation');
 
-        ($status, my $c) = cancel($k, $tid, 3000, api => $api,
+        ($status, my $c) = $k->cancel($tid, 3000, api => $api,
             cancel_tax_free_amount => 1000, cancel_available_amount => 11000);
         is($status, 200, 'cancel of a part');
         is_deeply([sort keys %$c], [sort qw(aid tid cid status partner_order_id
@@ -179,13 +97,13 @@ for my $api (qw(open legacy)) {
             approved_cancel_amount canceled_amount cancel_available_amount)],
             [3000, 1000, 182, 3000, 1000, 182, 8000, 0, 727], 'the parts');
 
-        ($status, $c) = cancel($k, $tid, '8000', api => $api,
+        ($status, $c) = $k->cancel($tid, '8000', api => $api,
             cancel_tax_free_amount => '0', cancel_vat_amount => '727',
             cancel_available_amount => '8000');
         is_deeply([$status, $c->{status},
             @{ $c->{cancel_available_amount} }{qw(total tax_free vat)}],
             [200, 'CANCEL_PAYMENT', 0, 0, 0], 'and the rest to the won');
-        (undef, $o) = order($k, $tid, api => $api);
+        (undef, $o) = $k->order($tid, api => $api);
         is($o->{status}, 'CANCEL_PAYMENT', 'order: CANCEL_PAYMENT');
         is_deeply([map { [@$_{qw(payment_action_type amount)}] }
             @{ $o->{payment_action_details} }],
@@ -212,7 +130,7 @@ subtest 'required, lengths, types' => sub {
     my $tid = $k->call_ready->{tid};
     my %good = (
         ready   => $k->ready_fields,
-        approve => approval($k, $tid),
+        approve => $k->approval($tid),
         cancel  => { cid => $cid, tid => $tid, cancel_amount => 1,
             cancel_tax_free_amount => 0 },
         order => { cid => $cid, tid => $tid },
@@ -313,7 +231,7 @@ subtest 'who may call' => sub {
     refused(-404, 'GET', $k->call('order', $f, method => 'GET'));
     refused(-404, 'no such path', $k->call('x', $f, api => 'legacy'), 'legacy');
     my $tid = $k->call_ready({}, key => $k->key('secret'))->{tid};
-    refused(-730, 'the key of another application', order($k, $tid));
+    refused(-730, 'the key of another application', $k->order($tid));
     $k->settings(enabled => 0);
     refused(-403, 'online payment is off', $k->call('order', $f));
     $k->settings(enabled => 1, maintenance => 1);
@@ -322,12 +240,12 @@ subtest 'who may call' => sub {
     is($status, 503, 'by 503');
     $k->settings(maintenance => 0, quota => 1);
     $k->clock(advance => 86_400_000);
-    order($k, $tid, key => $k->key('secret'));
-    ($status, $r) = order($k, $tid, key => $k->key('secret'));
+    $k->order($tid, key => $k->key('secret'));
+    ($status, $r) = $k->order($tid, key => $k->key('secret'));
     refused(-429, 'the quota of the day is used up', $status, $r);
     is($status, 429, 'by 429');
     $k->clock(advance => 86_400_000);
-    ($status) = order($k, $tid, key => $k->key('secret'));
+    ($status) = $k->order($tid, key => $k->key('secret'));
     is($status, 200, 'and it is back the next day');
     $k->settings(quota => 0);
     $k->clock(offset => 0);
@@ -359,7 +277,7 @@ subtest 'approve: what is refused' => sub {
         my $tid = $k->call_ready({}, api => $api)->{tid};
         my $try = sub { return $k->call('approve', { %{ $_[0] }, @_[1 .. $#_] },
             api => $api) };
-        my $f = approval($k, $tid);
+        my $f = $k->approval($tid);
         refused(-701, 'before the payer has paid', $try->($f), $api);
         $f->{pg_token} = token_of($k->pay(tid => $tid));
         refused(-721, 'no such tid', $try->($f, tid => 'T' . 'f' x 19), $api);
@@ -371,31 +289,31 @@ subtest 'approve: what is refused' => sub {
         my ($status) = $try->($f);
         is($status, 200, 'and it can still be approved');
         refused(-702, 'twice', $try->($f), $api);
-        cancel($k, $tid, 2200, api => $api);
+        $k->cancel($tid, 2200, api => $api);
         refused(-702, 'after its cancel', $try->($f), $api);
         is($k->payment($tid)->{approvals}, 1, 'approved once');
 
         for my $act (qw(quit fail)) {
             my $left = $k->call_ready({}, api => $api)->{tid};
             $k->$act(tid => $left);
-            refused(-783, "after $act", $try->(approval($k, $left)), $api);
+            refused(-783, "after $act", $try->($k->approval($left)), $api);
         }
-        my ($old, $g) = authenticated($k, {}, api => $api);
+        my ($old, $g) = $k->authenticated({}, api => $api);
         $k->clock(advance => 900_000);
         refused(-723, 'after 15 minutes', $try->($g), $api);
         is($k->payment($old)->{charged}, 0, 'an expired one is not charged');
         $k->clock(offset => 0);
-        (undef, $g) = authenticated($k, {}, api => $api, pay => { refuse =>
+        (undef, $g) = $k->authenticated({}, api => $api, pay => { refuse =>
             { extra_code => 'USER_LOCKED', extra_message => 'in progress' } });
         ($status, my $r) = $try->($g);
         refused(-780, 'the card says no', $status, $r, $api);
         is_deeply($r->{extras}, { method_result_code => 'USER_LOCKED',
             method_result_message => 'in progress' }, 'and why');
-        (undef, $r) = order($k, $g->{tid}, api => $api);
+        (undef, $r) = $k->order($g->{tid}, api => $api);
         is($r->{status}, 'FAIL_PAYMENT', 'order: FAIL_PAYMENT');
     }
     $k->settings(failed_status => 500);
-    my (undef, $f) = authenticated($k, {}, pay => { refuse => { code => -780 } });
+    my (undef, $f) = $k->authenticated({}, pay => { refuse => { code => -780 } });
     my ($status) = $k->call('approve', $f);
     is($status, 500, '-780 by 500, as the older tables have it');
     $k->settings(failed_status => 400);
@@ -403,10 +321,10 @@ subtest 'approve: what is refused' => sub {
 
 subtest 'cancel: what is refused' => sub {
     for my $api (qw(open legacy)) {
-        my $try = sub { return cancel($k, @_, api => $api) };
+        my $try = sub { return $k->cancel(@_, api => $api) };
         my $tid = $k->call_ready({}, api => $api)->{tid};
         refused(-784, 'not paid', $try->($tid, 2200), $api);
-        $tid = paid($k, { total_amount => 2200, tax_free_amount => 1100 },
+        $tid = $k->paid({ total_amount => 2200, tax_free_amount => 1100 },
             api => $api);
         refused(-711, 'more than was approved', $try->($tid, 2201,
             cancel_tax_free_amount => 1100), $api);
@@ -434,8 +352,8 @@ subtest 'cancel: what is refused' => sub {
         refused(-784, 'after all is cancelled', $try->($tid, 1), $api);
         is($k->payment($tid)->{net}, 0, 'nothing is left');
 
-        for my $whole (paid($k, {}, api => $api, pay => { no_partial => 1 }),
-            paid($k, { green_deposit => 300 }, api => $api)) {
+        for my $whole ($k->paid({}, api => $api, pay => { no_partial => 1 }),
+            $k->paid({ green_deposit => 300 }, api => $api)) {
             refused(-784, 'a part of what goes as a whole',
                 $try->($whole, 100), $api);
             ($status) = $try->($whole, 2200);
@@ -445,9 +363,9 @@ subtest 'cancel: what is refused' => sub {
     # Parts whose own tax rounds up, and down: no won of it is lost.
     for my $case ([9999, 909, (1428) x 6, 1431], [10, 1, 5, 5]) {
         my ($total, $vat, @part) = @$case;
-        my $tid = paid($k, { total_amount => $total });
+        my $tid = $k->paid({ total_amount => $total });
         my $c;
-        (undef, $c) = cancel($k, $tid, $_) for @part;
+        (undef, $c) = $k->cancel($tid, $_) for @part;
         is_deeply([@{ $c->{canceled_amount} }{qw(total vat)}], [$total, $vat],
             "parts of $total add up, tax and all");
     }
@@ -466,7 +384,7 @@ subtest 'cids with a secret, registered domains' => sub {
     my ($status, $r) = $s->call('ready',
         { %$f, cid => 'CSHOP00001', cid_secret => $secret });
     is($status, 200, 'with its secret');
-    refused(-731, 'the cid of another payment', order($s, $r->{tid}));
+    refused(-731, 'the cid of another payment', $s->order($r->{tid}));
     for my $good (qw(https://shop.example/a https://m.shop.example/
         http://127.0.0.1:8080?x)) {
         ($status) = $s->call('ready', { %$f, fail_url => $good });
@@ -509,7 +427,7 @@ subtest 'the browser' => sub {
                 qr{^http://127.0.0.1:8080/pay/approve\?n=1&pg_token=[0-9a-f]{20}$},
                 'pg_token is added to the query there was');
             is($press->($page, 'payCARD')->{status}, 409, 'once only');
-            my ($status) = $s->call('approve', approval($s, $r->{tid},
+            my ($status) = $s->call('approve', $s->approval($r->{tid},
                 pg_token => token_of($to->{headers}{location})));
             is($status, 200, 'and that token approves');
             is($press->($page, 'quit')->{status}, 409, 'nothing after it');
@@ -521,7 +439,7 @@ subtest 'the browser' => sub {
             my $where = $act eq 'quit' ? 'cancel' : 'fail';
             is_deeply([$to->{status}, $to->{headers}{location}],
                 [302, "http://127.0.0.1:8080/pay/$where"], $act);
-            my (undef, $o) = order($s, $r->{tid});
+            my (undef, $o) = $s->order($r->{tid});
             is($o->{status}, $act eq 'quit' ? 'QUIT_PAYMENT'
                 : 'FAIL_AUTH_PASSWORD', "order after $act");
         }
@@ -543,172 +461,32 @@ subtest 'the browser' => sub {
     }
 };
 
-# ---- faults
+# ---- many at once
 
-sub quick { return HTTP::Tiny->new(timeout => 1) }
+subtest 'doubles in flight, and hundreds' => sub {
+    my ($tid, $f) = $k->authenticated();
+    $k->settings(response_ms => 200);
+    my @a = $k->burst(20, map { ['approve', $f] } 1 .. 20);
+    my %n;
+    $n{ $_->[0] == 200 ? 200 : code_of($_->[1] // {}) // 'none' }++ for @a;
+    is_deeply(\%n, { 200 => 1, -785 => 19 }, '20 approves at once: one');
+    $seen{-785} = 'doubles in flight';
+    @a = $k->burst(20, map { ['cancel', { cid => $cid, tid => $tid,
+        cancel_amount => 2200, cancel_tax_free_amount => 0 }] } 1 .. 20);
+    is(scalar(grep { $_->[0] == 200 } @a), 1, '20 cancels at once: one');
+    is_deeply([@{ $k->payment($tid) }{qw(charged canceled)}], [2200, 2200],
+        'the ledger: once each');
 
-subtest 'F29: approve, and the answer is lost' => sub {
-    my %lost = (silence => qr/Timed out/, close => qr/Unexpected end/,
-        reset => qr/reset by peer/);
-    for my $how (sort keys %lost) {
-        for my $effect (0, 1) {
-            my ($tid, $f) = authenticated($k);
-            $k->fault(operation => 'approve', answer => $how, effect => $effect);
-            my ($status, $text) = $k->call('approve', $f, agent => quick());
-            is($status, 599, "$how: no answer");
-            like($text, $lost{$how}, "$how: this way");
-            my (undef, $o) = order($k, $tid);
-            is($o->{status}, $effect ? 'SUCCESS_PAYMENT' : 'AUTH_PASSWORD',
-                "$how: order tells whether it took effect");
-            ($status) = $k->call('approve', $f);
-            is($status, $effect ? 400 : 200, "$how: once only");
-            is($k->payment($tid)->{charged}, 2200, "$how: charged once");
-        }
-    }
-};
-
-subtest 'answers that are no answers' => sub {
-    for my $effect (0, 1) {
-        my ($tid, $f) = authenticated($k);
-        $k->fault(operation => 'approve', answer => 'status', effect => $effect);
-        my ($status, $text) = $k->call('approve', $f);
-        is_deeply([$status, ref $text], [500, ''], 'by 500');
-        is($k->payment($tid)->{charged}, $effect ? 2200 : 0, "effect $effect");
-
-        ($tid, $f) = authenticated($k);
-        $k->fault(operation => 'approve', answer => 'refuse', code => -780,
-            extra_code => 'BANK_FIRM_UNKNOWN', effect => $effect);
-        ($status, my $r) = $k->call('approve', $f);
-        refused(-780, 'the bank did not say', $status, $r);
-        is($r->{extras}{method_result_code}, 'BANK_FIRM_UNKNOWN', 'so');
-        is($k->payment($tid)->{charged}, $effect ? 2200 : 0, "effect $effect");
-    }
-    my ($tid, $f) = authenticated($k);
-    $k->fault(operation => 'approve', answer => 'status', status => 200,
-        body => '{"tid":', effect => 1);
-    my ($status, $text) = $k->call('approve', $f);
-    is_deeply([$status, $text], [200, '{"tid":'], '200 with garbage');
-    is($k->payment($tid)->{charged}, 2200, 'and charged');
-
-    $tid = $k->call_ready->{tid};
-    $k->fault(operation => 'order', answer => 'slow', slow_ms => 2);
+    $k->settings(response_ms => 500);
     my $began = time;
-    ($status, my $o) = order($k, $tid);
-    is($o->{tid}, $tid, 'slow, but whole');
-    cmp_ok(time - $began, '>=', 0.5, 'slow');
-
-};
-
-subtest 'F31: answers that are not true' => sub {
-    my %lie = (approve => [qw(tid cid partner_order_id partner_user_id
-        amount.total amount.tax_free amount.vat aid quantity)],
-        order => [qw(tid status amount.total cancel_available_amount.total
-            partner_order_id payment_action_details.amount)],
-        cancel => [qw(tid status canceled_amount.total)],
-        ready => [qw(tid next_redirect_pc_url)]);
-    for my $op (sort keys %lie) {
-        for my $field (@{ $lie{$op} }) {
-            my @truth;
-            for my $wrong (0, 1) {
-                my ($tid, $f) = $op eq 'approve' ? authenticated($k)
-                    : (paid($k, {}));
-                $k->fault(operation => $op, wrong => $field) if $wrong;
-                my ($status, $r) = $op eq 'ready'
-                    ? $k->call('ready', $k->ready_fields)
-                    : $op eq 'approve' ? $k->call('approve', $f)
-                    : $op eq 'cancel' ? cancel($k, $tid, 2200)
-                    : order($k, $tid);
-                my $v = $r;
-                for my $step (split /\./, $field) {
-                    $v = $v->[0] if ref $v eq 'ARRAY';
-                    $v = $v->{$step};
-                }
-                my $same = $field eq 'tid' ? $tid // ''
-                    : $field eq 'partner_order_id' ? $k->payment($tid)->{$field}
-                    : undef;
-                push @truth, defined $same ? ($v eq $same ? 1 : 0) : $v;
-            }
-            isnt($truth[1], $truth[0], "$op: $field")
-                if $op ne 'ready' && $field ne 'aid';
-        }
-    }
-    $k->fault(operation => 'ready', wrong => 'next_redirect_pc_url',
-        value => '"https://evil.example/"');
-    is($k->call_ready->{next_redirect_pc_url}, 'https://evil.example/',
-        'a value of the test');
-    my $tid = paid($k);
-    for my $field (qw(amount status payment_method_type tid)) {
-        $k->fault(operation => 'order', missing => $field);
-        my (undef, $o) = order($k, $tid);
-        ok(!exists $o->{$field}, "missing: $field");
-    }
-};
-
-subtest 'delays, and an effect that comes late' => sub {
-    my ($tid, $f) = authenticated($k);
-    for my $when (qw(before_ms after_ms)) {
-        $k->fault(operation => 'order', $when => 150);
-        my $began = time;
-        order($k, $tid);
-        cmp_ok(time - $began, '>=', 0.15, $when);
-    }
-    # F30: the inquiry says no, then the approve lands
-    for my $how (qw(reset status)) {
-        ($tid, $f) = authenticated($k);
-        $k->fault(operation => 'approve', answer => $how, late_ms => 600,
-            effect => 1);
-        my ($status) = $k->call('approve', $f);
-        isnt($status, 200, "$how: no answer that helps");
-        my (undef, $o) = order($k, $tid);
-        is($o->{status}, 'AUTH_PASSWORD', "$how: the inquiry says no");
-        refused(-785, 'while it is under way', $k->call('approve', $f));
-        wait_for { $k->payment($tid)->{charged} } 5, 'the late approve';
-        (undef, $o) = order($k, $tid);
-        is($o->{status}, 'SUCCESS_PAYMENT', "$how: and then it has landed");
-    }
-    # late money: the tid was alive when approve came, and is dead when it lands
-    $k->settings(life_ms => 500);
-    ($tid, $f) = authenticated($k);
-    $k->fault(operation => 'approve', answer => 'reset', late_ms => 1000);
-    $k->call('approve', $f);
-    wait_for { $k->payment($tid)->{expired} } 5, 'the end of its life';
-    is($k->payment($tid)->{charged}, 0, 'a dead tid, not paid');
-    wait_for { $k->payment($tid)->{charged} } 5, 'the late money';
-    $k->settings(life_ms => 900_000);
-    # F32: the same for a cancel
-    $tid = paid($k);
-    $k->fault(operation => 'cancel', answer => 'close', late_ms => 400);
-    my ($status) = cancel($k, $tid, 2200);
-    is($status, 599, 'cancel: no answer');
-    refused(-785, 'a cancel while one is under way', cancel($k, $tid, 2200));
-    wait_for { $k->payment($tid)->{net} == 0 } 5, 'the late cancel';
-    $k->fault(operation => 'ready', answer => 'close', late_ms => 100);
-    my $before = $k->totals->{payments};
-    ($status) = $k->call('ready', $k->ready_fields);
-    is($status, 599, 'ready: no answer');
-    wait_for { $k->totals->{payments} == $before + 1 } 5, 'the late ready';
-};
-
-subtest 'whom a fault meets' => sub {
-    $k->clear_faults;
-    my ($one, $two) = map { $k->call_ready({ partner_order_id => "f$_" })->{tid} }
-        1, 2;
-    my $hit = sub { my ($status) = order($k, $_[0]); return $status == 500 };
-    my $id = $k->fault(answer => 'status', tid => $two, count => 2, skip => 1);
-    is_deeply([map { $hit->($_) ? 1 : 0 } $one, $two, $two, $two, $two],
-        [0, 0, 1, 1, 0], 'by tid: after one, two times');
-    is_deeply([map { @$_{qw(id operation answer left hits)} } @{ $k->faults }],
-        [$id, 'any', 'status', 0, 2], 'listed');
-    $k->fault(operation => 'order', order => 'f1', answer => 'status',
-        count => -1);
-    is_deeply([map { $hit->($_) ? 1 : 0 } $one, $two, $one], [1, 0, 1],
-        'by order, for ever');
-    $k->clear_faults;
-    is_deeply($k->faults, [], 'none');
-    ok(!$hit->($one), 'and none is met');
-    ok(!eval { $k->fault(operation => 'x'); 1 }, 'no such operation');
-    ok(!eval { $k->fault(anser => 'x'); 1 }, 'no such word');
-    ok(!eval { $k->settings(response => 1); 1 }, 'no such setting');
+    @a = $k->burst(30, map { ['ready', $k->ready_fields] } 1 .. 400);
+    my $took = time - $began;
+    is(scalar(grep { $_->[0] == 200 } @a), 400, '400 readies at once');
+    cmp_ok($took, '<', 5, 'side by side');
+    my $most = $k->totals->{in_flight_most};
+    cmp_ok($most, '>=', 100, 'in flight at the same time');
+    diag(sprintf '400 readies of 500 ms: %.2f s, %d in flight', $took, $most);
+    $k->settings(response_ms => 0);
 };
 
 # The codes that none of our calls can lead to (points, methods, groups,
@@ -721,7 +499,7 @@ subtest 'every documented code' => sub {
         for my $api (qw(open legacy)) {
             my $t = $k->call_ready({}, api => $api)->{tid};
             $k->fault(operation => 'order', answer => 'refuse', code => $code);
-            my ($status, $r) = order($k, $t, api => $api);
+            my ($status, $r) = $k->order($t, api => $api);
             is(code_of($r), $code, "ordered: $code ($api)");
         }
     }
@@ -731,130 +509,6 @@ subtest 'every documented code' => sub {
         -782, -798, -500], 'all but these come by a rule');
     diag(scalar(@rule), ' codes by a rule, ', scalar(@ordered),
         ' by order only: ', join ' ', @ordered);
-};
-
-# ---- many at once
-
-subtest 'doubles in flight, and hundreds' => sub {
-    my ($tid, $f) = authenticated($k);
-    $k->settings(response_ms => 200);
-    my @a = burst($k, 20, map { ['approve', $f] } 1 .. 20);
-    my %n;
-    $n{ $_->[0] == 200 ? 200 : code_of($_->[1] // {}) // 'none' }++ for @a;
-    is_deeply(\%n, { 200 => 1, -785 => 19 }, '20 approves at once: one');
-    @a = burst($k, 20, map { ['cancel', { cid => $cid, tid => $tid,
-        cancel_amount => 2200, cancel_tax_free_amount => 0 }] } 1 .. 20);
-    is(scalar(grep { $_->[0] == 200 } @a), 1, '20 cancels at once: one');
-    is_deeply([@{ $k->payment($tid) }{qw(charged canceled)}], [2200, 2200],
-        'the ledger: once each');
-
-    $k->settings(response_ms => 500);
-    my $began = time;
-    @a = burst($k, 30, map { ['ready', $k->ready_fields] } 1 .. 400);
-    my $took = time - $began;
-    is(scalar(grep { $_->[0] == 200 } @a), 400, '400 readies at once');
-    cmp_ok($took, '<', 5, 'side by side');
-    my $most = $k->totals->{in_flight_most};
-    cmp_ok($most, '>=', 100, 'in flight at the same time');
-    diag(sprintf '400 readies of 500 ms: %.2f s, %d in flight', $took, $most);
-    $k->settings(response_ms => 0);
-};
-
-# ---- time, settlement, sums
-
-subtest 'clock, life, settlement' => sub {
-    $k->reset;
-    is_deeply($k->ledger, [], 'reset: nothing is left');
-    my $day = sub { my @t = gmtime($_[0] + 9 * 3600);
-        return sprintf '%04d-%02d-%02d', $t[5] + 1900, $t[4] + 1, $t[3] };
-    # noon of a day, so that nothing here crosses midnight
-    my $noon = int((time + 9 * 3600) / 86400) * 86400 + 3 * 3600;
-    $k->clock(set => $noon * 1000);
-    my @tids = map { paid($k, { partner_order_id => "s$_" }) } 1 .. 3;
-    cancel($k, $tids[0], 2200);
-    $k->clock(advance => 86_400_000);
-    cancel($k, $tids[1], 1000);
-    paid($k, { partner_order_id => 's3' });
-    my ($first, $second) = map { $k->settlement($day->($noon + $_ * 86400)) } 0, 1;
-    is_deeply([@$first{qw(paid canceled net)}], [6600, 2200, 4400], 'a day');
-    is_deeply([@$second{qw(paid canceled net)}], [2200, 1000, 1200], 'the next');
-    is_deeply([map { $_->{type} } @{ $first->{actions} }],
-        [qw(PAYMENT CANCEL PAYMENT PAYMENT)], 'line by line');
-    is(scalar @{ $k->settlement('2020-01-01')->{actions} }, 0, 'an empty day');
-    ok(!eval { $k->settlement('2020-13-01'); 1 }, 'a day that is none');
-    my $t = $k->totals;
-    is_deeply([@$t{qw(payments charged canceled net approvals cancels
-        orders_charged_twice impossible)}], [4, 8800, 3200, 5600, 4, 2, 1, 0],
-        'the sums, and the order that two tids hold money of');
-    is_deeply([map { $_->{tid} eq $tids[2] || $_->{status} }
-        @{ $k->ledger('s3') }], [1, 'SUCCESS_PAYMENT'], 'by order');
-    my ($tid, $f) = authenticated($k);
-    $k->settings(life_ms => 200);
-    wait_for { $k->payment($tid)->{expired} } 5, 'the end of a shorter life';
-    refused(-723, 'after a shorter life', $k->call('approve', $f));
-    is(scalar(grep { $_->{code} == -723 } @{ $k->calls($tid) }), 1, 'calls');
-    $k->reset;
-};
-
-# ---- TLS
-
-subtest 'TLS as KakaoPay has it' => sub {
-    my $s = Speedy::Kakao->start(tls => 1);
-    ok(paid($s, {}, api => $_), "$_ by TLS") for qw(open legacy);
-    my $hello = sub { return IO::Socket::SSL->new(PeerAddr => 'localhost',
-        PeerPort => $s->{port}{api}, SSL_ca_file => $s->ca, @_) };
-    my $c = $hello->();
-    is($c ? $c->get_sslversion : $SSL_ERROR, 'TLSv1_2', 'TLS 1.2');
-    close $c;
-    ok(!$hello->(SSL_version => $_), "no $_") for qw(TLSv1_3 TLSv1_1);
-    my ($tid, $f) = authenticated($s);
-    $s->fault(operation => 'approve', answer => 'reset');
-    my ($status) = $s->call('approve', $f);
-    is($status, 599, 'a reset');
-    is($s->payment($tid)->{charged}, 2200, 'and its effect');
-    $s->stop;
-};
-
-# ---- kill -9
-
-subtest 'kill -9 and restart' => sub {
-    my $s = Speedy::Kakao->start(state => 1);
-    my @f = map { (authenticated($s))[1] } 1 .. 60;
-    my $shy = $s->call_ready->{tid};
-    my $part = paid($s, { item_code => 'c', total_amount => 10000 });
-    cancel($s, $part, 3000, payload => '일부');
-    my $asked = $s->clock(advance => 60_000);
-    $s->settings(response_ms => 20);
-    my $before = $s->payment($part);
-
-    local $each_end = sub { kill 'KILL', $s->pid if $_[0] == 20 };
-    my @a = burst($s, 10, map { ['approve', $_] } @f);
-    $s->kill_9;
-    write_file($s->{dir} . '/state', read_file($s->{dir} . '/state')
-        . '{"tid":"T0123456789012345678","page":"x', 0600);
-    $s->run;
-
-    my $told = grep { $_->[0] == 200 } @a;
-    my @charged = map { $s->payment($_->{tid})->{charged} } @f;
-    my @lost = grep { $a[$_][0] == 200 && $charged[$_] != 2200 } 0 .. $#f;
-    is_deeply(\@lost, [], "no approve that was answered ($told) is lost");
-    is(scalar(grep { $_ != 0 && $_ != 2200 } @charged), 0, 'whole or not at all');
-    is_deeply($s->payment($part), { %$before, expired => $before->{expired} },
-        'a payment is as it was');
-    is($s->payment($shy)->{status}, 'READY', 'one that only began, too');
-    cmp_ok(abs $s->clock->{offset} - $asked->{offset}, '<', 1, 'the clock');
-    is($s->settings->{response_ms}, 20, 'the settings');
-    my ($again) = grep { !$charged[$_] } 0 .. $#f;
-    my ($status) = $s->call('approve', $f[$again // 0]);
-    is($status, defined $again ? 200 : 400, 'it goes on where it was');
-    my $totals = $s->totals;
-    $s->restart;
-    is_deeply([@{ $s->totals }{qw(charged net approvals payments)}],
-        [@$totals{qw(charged net approvals payments)}], 'an orderly restart');
-    is_deeply([scan_log($s->log)], [], 'its log');
-    diag("killed with $told of 60 answered, ", scalar(grep { $_ } @charged),
-        ' charged');
-    $s->stop;
 };
 
 is_deeply([scan_log($k->log)], [], 'the log');

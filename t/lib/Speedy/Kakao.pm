@@ -8,9 +8,10 @@ use warnings;
 use utf8;
 use Carp qw(croak);
 use HTTP::Tiny;
+use IO::Select;
 use JSON::PP ();
 use Speedy::Util qw(spawn stop_process alive wait_for temp_dir build_file
-    read_file write_file free_port run_command);
+    read_file write_file free_port run_command connect_to);
 
 =encoding utf8
 
@@ -120,6 +121,21 @@ content_type, method, path, body (as it is), agent.
 =item call_ready({FIELDS}, ...)
 
 With usual values for what is required; dies unless it is answered well.
+
+=item authenticated({FIELDS}, api, pay => {...}), paid({FIELDS}, ...)
+
+The way to a payment that the payer has paid: its tid and the fields of approve
+(C<approval(TID, NAME =E<gt> VALUE)> makes them too); or that is approved: its tid.
+
+=item cancel(TID, AMOUNT, NAME => VALUE, api, agent, key), order(TID, api, ...)
+
+As C<call>.
+
+=item burst(SECONDS, [OPERATION, {FIELDS}], ...)
+
+All at the same time on connections of their own, without TLS: a list of
+[status, answer], status 0 where none came. C<{each_end}> of the object is
+called with the number of those that have ended.
 
 =back
 
@@ -344,6 +360,77 @@ sub call_ready {
     my ($status, $r) = $self->call('ready', $self->ready_fields($fields), %o);
     croak 'sandbox: ready: ' . JSON::PP::encode_json($r) if $status != 200;
     return $r;
+}
+
+sub approval {
+    my ($self, $tid, %more) = @_;
+    my $p = $self->payment($tid);
+    return { tid => $tid, pg_token => 'none',
+        (map { $_ => $p->{$_} } qw(cid partner_order_id partner_user_id)),
+        %more };
+}
+
+sub authenticated {
+    my ($self, $fields, %o) = @_;
+    my $tid = $self->call_ready($fields, api => $o{api} // 'open')->{tid};
+    my ($token) = $self->pay(tid => $tid, %{ $o{pay} || {} })
+        =~ /pg_token=(\w+)$/;
+    return ($tid, $self->approval($tid, pg_token => $token));
+}
+
+sub paid {
+    my ($self, $fields, %o) = @_;
+    my ($tid, $ask) = $self->authenticated($fields, %o);
+    my ($status, $r) = $self->call('approve', $ask, api => $o{api} // 'open');
+    croak 'sandbox: approve: ' . JSON::PP::encode_json($r) if $status != 200;
+    return $tid;
+}
+
+sub cancel {
+    my ($self, $tid, $amount, %more) = @_;
+    my %o = map { exists $more{$_} ? ($_ => delete $more{$_}) : () }
+        qw(api agent key);
+    return $self->call('cancel', { cid => 'TC0ONETIME', tid => $tid,
+        cancel_amount => $amount, cancel_tax_free_amount => 0, %more }, %o);
+}
+
+sub order {
+    my ($self, $tid, %o) = @_;
+    return $self->call('order', { cid => 'TC0ONETIME', tid => $tid }, %o);
+}
+
+sub burst_open {
+    my ($self, $op, $fields) = @_;
+    my $s = connect_to($self->{port}{api}) or croak "sandbox: $!";
+    my $body = JSON::PP->new->utf8->encode($fields);
+    print {$s} "POST $path{open}$op HTTP/1.1\r\nHost: sandbox\r\n"
+        . 'Authorization: SECRET_KEY ' . $self->key('dev') . "\r\n"
+        . "Content-Type: application/json\r\nConnection: close\r\n"
+        . 'Content-Length: ' . length($body) . "\r\n\r\n$body";
+    $s->flush;
+    return $s;
+}
+
+sub burst {
+    my ($self, $seconds, @asks) = @_;
+    my @sockets = map { $self->burst_open(@$_) } @asks;
+    my %at = map { $sockets[$_] => $_ } 0 .. $#asks;
+    my @text = ('') x @asks;
+    my $select = IO::Select->new(@sockets);
+    my ($ended, $end) = (0, time + $seconds);
+    while ($select->count && time < $end) {
+        for my $s ($select->can_read(0.2)) {
+            next if sysread $s, $text[$at{$s}], 65536, length $text[$at{$s}];
+            $select->remove($s);
+            close $s;
+            $self->{each_end}->(++$ended) if $self->{each_end};
+        }
+    }
+    return map {
+        my ($head, $body) = split /\r\n\r\n/, $_, 2;
+        my ($status) = ($head // '') =~ m{^HTTP/1.1 (\d+)};
+        [$status // 0, eval { JSON::PP::decode_json($body) }];
+    } @text;
 }
 
 1;
