@@ -20,9 +20,10 @@ static const char style[] =
     "<style>body{font:15px/1.5 system-ui,sans-serif;color:#1a1f27;"
     "max-width:960px;margin:2rem auto;padding:0 1rem}"
     "h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}"
-    ".cards{display:flex;flex-wrap:wrap;gap:.6rem;margin:1rem 0}"
-    ".card{border:1px solid #d5dae1;border-radius:8px;padding:.5rem .9rem;"
-    "min-width:6.2rem}.card b{display:block;font-size:1.35rem}"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(10rem,"
+    "1fr));gap:.6rem;margin:1rem 0}"
+    ".card{border:1px solid #d5dae1;border-radius:8px;padding:.5rem .9rem}"
+    ".card b{display:block;font-size:1.35rem}"
     ".card span,.dim{color:#5b6673}table{border-collapse:collapse;width:100%}"
     "td,th{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #e4e8ed}"
     "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}"
@@ -53,6 +54,7 @@ static void text(struct speedy_buf *b, const char *t)
     }
 }
 
+/* "2026-12-01 10:00:00": the page says once whose time it is. */
 static void when(struct speedy_buf *b, int64_t ms)
 {
     struct speedy_buf t = {0};
@@ -62,17 +64,35 @@ static void when(struct speedy_buf *b, int64_t ms)
         return;
     }
     speedy_buf_time(&t, ms, SEOUL_MINUTES);
-    speedy_buf_add(b, t.data + 1, t.len - 2); /* without its quotes */
+    speedy_buf_printf(b, "%.10s %.8s", t.data + 1, t.data + 12);
     speedy_buf_free(&t);
+}
+
+/* 1,234,567; below 0: not known. */
+static void number(struct speedy_buf *b, int64_t n)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof(digits), "%lld", (long long)n);
+
+    if (n < 0) {
+        speedy_buf_printf(b, "?");
+        return;
+    }
+    for (int i = 0; i < len; i++)
+        speedy_buf_printf(b, i > 0 && (len - i) % 3 == 0 ? ",%c" : "%c",
+                          digits[i]);
+}
+
+static void cell(struct speedy_buf *b, int64_t n)
+{
+    speedy_buf_printf(b, "<td class=\"n\">");
+    number(b, n);
 }
 
 static void card(struct speedy_buf *b, const char *what, int64_t n)
 {
     speedy_buf_printf(b, "<div class=\"card\"><b>");
-    if (n < 0)
-        speedy_buf_printf(b, "?");
-    else
-        speedy_buf_printf(b, "%lld", (long long)n);
+    number(b, n);
     speedy_buf_printf(b, "</b><span>%s</span></div>", what);
 }
 
@@ -94,7 +114,20 @@ static void cards(struct speedy_buf *b, const struct speedy_report *r)
 
 /* --- charts --- */
 
-static void axis(struct speedy_buf *b, int64_t most)
+/* The least 1, 2 or 5 times a power of ten that takes most in four steps. */
+static int64_t step_of(int64_t most)
+{
+    static const int64_t round[] = {1, 2, 5};
+
+    for (int64_t ten = 1;; ten *= 10) {
+        for (int i = 0; i < 3; i++) {
+            if (round[i] * ten * 4 >= most)
+                return round[i] * ten;
+        }
+    }
+}
+
+static void axis(struct speedy_buf *b, int64_t step)
 {
     for (int i = 0; i <= 4; i++) {
         double y = CHART_TOP + CHART_HEIGHT * (4 - i) / 4.0;
@@ -102,9 +135,11 @@ static void axis(struct speedy_buf *b, int64_t most)
         speedy_buf_printf(b,
                           "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" "
                           "stroke=\"#e4e8ed\"/><text x=\"%d\" y=\"%.1f\" "
-                          "text-anchor=\"end\">%.4g</text>",
+                          "text-anchor=\"end\">",
                           CHART_LEFT, CHART_LEFT + CHART_WIDTH, y, y,
-                          CHART_LEFT - 6, y + 4, (double)most * i / 4);
+                          CHART_LEFT - 6, y + 4);
+        number(b, step * i);
+        speedy_buf_printf(b, "</text>");
     }
 }
 
@@ -130,7 +165,8 @@ static void arrivals(struct speedy_buf *b, const struct speedy_report *r)
                       "orders over time\">",
                       CHART_LEFT + CHART_WIDTH + 10,
                       CHART_TOP + CHART_HEIGHT + 28);
-    axis(b, most);
+    most = 4 * step_of(most);
+    axis(b, most / 4);
     for (int i = 0; i < r->bar_count; i++) {
         double x =
             CHART_LEFT + (double)((r->bars[i].at - begin) / step) * width;
@@ -142,8 +178,9 @@ static void arrivals(struct speedy_buf *b, const struct speedy_report *r)
                           x, CHART_TOP + CHART_HEIGHT - h,
                           width > 3 ? width - 1 : width, h);
         when(b, r->bars[i].at);
-        speedy_buf_printf(b, ": %lld</title></rect>",
-                          (long long)r->bars[i].orders);
+        speedy_buf_printf(b, ": ");
+        number(b, r->bars[i].orders);
+        speedy_buf_printf(b, "</title></rect>");
     }
     speedy_buf_printf(b, "<text x=\"%d\" y=\"%d\">", CHART_LEFT,
                       CHART_TOP + CHART_HEIGHT + 18);
@@ -180,9 +217,11 @@ static void units(struct speedy_buf *b, const struct speedy_report *r)
                           "<rect x=\"%.2f\" y=\"0\" width=\"%.2f\" "
                           "height=\"28\" fill=\"%s\"/><rect x=\"%zu\" y=\"42\" "
                           "width=\"12\" height=\"12\" fill=\"%s\"/><text "
-                          "x=\"%zu\" y=\"53\">%s %lld</text>",
+                          "x=\"%zu\" y=\"53\">%s ",
                           x, w, parts[i].colour, i * 190, parts[i].colour,
-                          i * 190 + 18, parts[i].what, (long long)parts[i].n);
+                          i * 190 + 18, parts[i].what);
+        number(b, parts[i].n);
+        speedy_buf_printf(b, "</text>");
         x += w;
     }
     speedy_buf_printf(b, "</svg>");
@@ -198,18 +237,13 @@ static void variants(struct speedy_buf *b, const struct speedy_report *r)
                          "class=\"n\">left</tr>");
     for (int i = 0; i < r->sale.variant_count; i++) {
         const struct speedy_sale_variant *v = &r->sale.variant[i];
+        const int64_t cells[] = {v->price, v->total,    v->sold,
+                                 v->held,  v->withheld, v->left};
 
-        speedy_buf_printf(b,
-                          "<tr><td>%s<td class=\"n\">%lld<td class=\"n\">%lld"
-                          "<td class=\"n\">%lld<td class=\"n\">%lld<td "
-                          "class=\"n\">%lld<td class=\"n\">",
-                          v->id, (long long)v->price, (long long)v->total,
-                          (long long)v->sold, (long long)v->held,
-                          (long long)v->withheld);
-        if (v->left < 0)
-            speedy_buf_printf(b, "?</tr>");
-        else
-            speedy_buf_printf(b, "%lld</tr>", (long long)v->left);
+        speedy_buf_printf(b, "<tr><td>%s", v->id);
+        for (size_t c = 0; c < sizeof(cells) / sizeof(cells[0]); c++)
+            cell(b, cells[c]);
+        speedy_buf_printf(b, "</tr>");
     }
     speedy_buf_printf(b, "</table>");
 }
@@ -218,12 +252,12 @@ static void states(struct speedy_buf *b, const struct speedy_report *r)
 {
     speedy_buf_printf(b, "<table><tr><th>state<th class=\"n\">orders<th "
                          "class=\"n\">units</tr>");
-    for (int i = 0; i < r->state_count; i++)
-        speedy_buf_printf(b,
-                          "<tr><td>%s<td class=\"n\">%lld<td class=\"n\">%lld"
-                          "</tr>",
-                          r->states[i].state, (long long)r->states[i].orders,
-                          (long long)r->states[i].units);
+    for (int i = 0; i < r->state_count; i++) {
+        speedy_buf_printf(b, "<tr><td>%s", r->states[i].state);
+        cell(b, r->states[i].orders);
+        cell(b, r->states[i].units);
+        speedy_buf_printf(b, "</tr>");
+    }
     speedy_buf_printf(b, "</table>");
 }
 
@@ -259,9 +293,13 @@ void speedy_report_html(struct speedy_buf *b, const struct speedy_report *r)
     when(b, s->closed_at != 0 ? s->closed_at : s->closes_at);
     speedy_buf_printf(b, "</p>");
     cards(b, r);
-    speedy_buf_printf(b, "<p>%lld units at first, %lld added, %lld taken.</p>",
-                      (long long)r->offered, (long long)r->added,
-                      (long long)r->taken);
+    speedy_buf_printf(b, "<p>");
+    number(b, r->offered);
+    speedy_buf_printf(b, " units at first, ");
+    number(b, r->added);
+    speedy_buf_printf(b, " added, ");
+    number(b, r->taken);
+    speedy_buf_printf(b, " taken.</p>");
     speedy_buf_printf(b, "<h2>Where the units are</h2>");
     units(b, r);
     variants(b, r);
@@ -273,5 +311,5 @@ void speedy_report_html(struct speedy_buf *b, const struct speedy_report *r)
     proof(b, r);
     speedy_buf_printf(b, "<p class=\"dim\">As of ");
     when(b, s->now);
-    speedy_buf_printf(b, "</p></body></html>\n");
+    speedy_buf_printf(b, ". Times are Korean (UTC+09:00).</p></body></html>\n");
 }
