@@ -1,7 +1,7 @@
 # The build, and what of it a stack needs.
 # shellcheck shell=bash
 
-ROLES=(stockd orderd schedd userd maild productd)
+ROLES=(stockd orderd schedd userd maild productd payd)
 MODULE=$BUILD/ngx_http_speedy_module.so
 
 build_make() { # further arguments of make

@@ -35,8 +35,20 @@ config_secrets() {
     secret code-key
     secret refresh-key
     secret smtp-password
+    # KakaoPay's secret key: of the sandbox, or yours put in its place.
+    secret kakaopay-key
     # Pages of lists: the mark where the next one begins.
     secret cursor-key
+}
+
+# KakaoPay itself, unless the stack has its stand-in.
+payd_settings() {
+    sandbox_wanted || return 0
+    cat <<EOT
+sandbox = on
+base_url = https://127.0.0.1:$PORT_SANDBOX
+ca_file = $DEV/etc/sandbox-ca.crt
+EOT
 }
 
 config_speedy() {
@@ -78,6 +90,10 @@ $(smtp_settings)
 
 [productd]
 images = $DEV/data/images
+
+[payd]
+shop_url = http://127.0.0.1:$PORT_SHOP
+$(payd_settings)
 
 [speedyctl]
 sql_directory = $ROOT/sql

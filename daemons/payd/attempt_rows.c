@@ -171,7 +171,7 @@ static int retake(struct speedy_db *db, const struct payd_attempt *a)
 int payd_attempt_open(struct speedy_db *db, void *attempt, int repeat)
 {
     struct payd_attempt *a = attempt;
-    struct payd_order o;
+    struct payd_order o = {.quantity = 0};
     int64_t fee = 0;
     int rc = payd_order_lock(db, a->order, &o);
 
@@ -179,8 +179,9 @@ int payd_attempt_open(struct speedy_db *db, void *attempt, int repeat)
     memset(&a->t.p, 0, sizeof(a->t.p));
     if (rc != 1)
         return rc < 0 ? rc : PAYD_A_NOT_READY;
+    /* another's looks like one that is not there */
     if (strcmp(o.user, a->user) != 0)
-        return PAYD_A_UNKNOWN;
+        return PAYD_A_NOT_READY;
     rc = key_known(db, a);
     if (rc != SPEEDY_DB_OK)
         return rc;
@@ -229,8 +230,8 @@ static int ready_row(struct speedy_db *db, const struct payd_attempt *a)
 int payd_attempt_store(struct speedy_db *db, void *attempt, int repeat)
 {
     struct payd_attempt *a = attempt;
-    struct payd_payment now;
-    struct payd_order o;
+    struct payd_payment now = {.quantity = 0};
+    struct payd_order o = {.quantity = 0};
     int rc = payd_order_lock(db, a->order, &o);
 
     if (rc == 1)

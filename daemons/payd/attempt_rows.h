@@ -10,8 +10,8 @@
 enum payd_attempt_verdict {
     PAYD_A_REPLAY = 1, /* this key's attempt has its URLs already */
     PAYD_A_NEEDS_ADDRESS,
-    PAYD_A_UNKNOWN, /* there is no such order of this user */
-    PAYD_A_NOT_READY,
+    PAYD_A_UNKNOWN,   /* that is no order's id */
+    PAYD_A_NOT_READY, /* no such order of this user, yet */
     PAYD_A_NO_ADDRESS,
     PAYD_A_NO_DELIVERY,
     PAYD_A_KEY_REUSED,

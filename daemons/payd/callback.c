@@ -96,8 +96,8 @@ static int approving_row(struct speedy_db *db, const struct coming *c)
 static int approving(struct speedy_db *db, void *data, int attempt)
 {
     struct coming *c = data;
-    struct payd_payment now;
-    struct payd_order o;
+    struct payd_payment now = {.quantity = 0};
+    struct payd_order o = {.quantity = 0};
     int rc = payd_order_lock(db, c->t.p.order, &o);
 
     if (rc == 1)
