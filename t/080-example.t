@@ -57,6 +57,7 @@ my %want = (
     'X-Speedy-User' => '$speedy_user', 'X-Speedy-Role' => '$speedy_role',
     'X-Speedy-Session' => '$speedy_session', 'X-Speedy-Sale' => '$speedy_sale_id',
     'X-Request-Id' => '$request_id', Authorization => '', Connection => '',
+    Cookie => '', 'X-Speedy-Cookie' => '$http_cookie',
 );
 is($set{$_}, $want{$_}, "daemons are told $_") for sort keys %want;
 like($set{'X-Speedy-Timeout'}, qr/^\d+$/, 'and how long they have');

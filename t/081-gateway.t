@@ -96,8 +96,11 @@ subtest 'logging in by method' => sub {
     problem($g->http($_, '/api/v1/sessions'), 401, 'token_missing', "$_ without a token") for qw(GET DELETE PUT);
     my $r = $g->http('DELETE', '/api/v1/sessions', token => $token);
     is($r->{seen}{'x-speedy-session'}, 's1', 'with one: whose');
-    $r = $g->http('POST', '/api/v1/sessions/refresh', headers => { Cookie => 'speedy_refresh=x' });
-    is($r->{seen}{cookie}, 'speedy_refresh=x', 'the refresh cookie gets there');
+    $r = $g->http('POST', '/api/v1/sessions/refresh', headers => { Cookie => 'speedy_refresh=x; y="' });
+    is($r->{seen}{'x-speedy-cookie'}, 'speedy_refresh=x; y="', 'the refresh cookie gets there');
+    ok(!exists $r->{seen}{cookie}, '... where the daemons\' library does not read it');
+    $r = $g->http('POST', '/api/v1/sessions/refresh', headers => { 'X-Speedy-Cookie' => 'speedy_refresh=x' });
+    ok(!exists $r->{seen}{'x-speedy-cookie'}, 'and nobody else says so');
 };
 
 subtest 'errors that are nginx\'s own' => sub {

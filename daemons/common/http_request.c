@@ -121,10 +121,19 @@ const char *speedy_request_unknown_query(struct speedy_request *r,
     return u.found;
 }
 
+/* MHD answers a cookie that ends in =" by a page of its own (431), before any
+ * handler: nginx hands the header on under another name. */
+const char *speedy_request_cookies(struct speedy_request *r)
+{
+    const char *given = speedy_request_header(r, "X-Speedy-Cookie");
+
+    return given != NULL ? given : speedy_request_header(r, "Cookie");
+}
+
 /* Names are compared exactly, which MHD's own reading does not. */
 const char *speedy_request_cookie(struct speedy_request *r, const char *name)
 {
-    const char *at = speedy_request_header(r, "Cookie"), *found = NULL;
+    const char *at = speedy_request_cookies(r), *found = NULL;
     size_t name_len = strlen(name), found_len = 0;
     char *text;
 

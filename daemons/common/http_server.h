@@ -38,6 +38,8 @@ struct speedy_request {
 /* NULL when absent. All valid until the handler returns. */
 const char *speedy_request_header(struct speedy_request *r, const char *name);
 const char *speedy_request_query(struct speedy_request *r, const char *name);
+/* All of them, as the client sent them; NULL without. */
+const char *speedy_request_cookies(struct speedy_request *r);
 /* As it was sent; NULL too when two of this name are there. */
 const char *speedy_request_cookie(struct speedy_request *r, const char *name);
 /* First query parameter that is not among the names (NULL-ended), or NULL. */

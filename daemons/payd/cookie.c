@@ -31,7 +31,7 @@ void payd_cookie_set(struct speedy_request *r, const char *user)
 bool payd_cookie_foreign(struct speedy_request *r, const char *user)
 {
     const char *given = speedy_request_cookie(r, NAME);
-    const char *all = speedy_request_header(r, "Cookie");
+    const char *all = speedy_request_cookies(r);
     char value[2 * SPEEDY_BLIND_INDEX + 1];
 
     /* sent twice it says nothing that can be believed */
