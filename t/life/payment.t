@@ -21,7 +21,7 @@ for my $name (qw(payd_1 payd_2)) {
     my $old = $s->kill_9($name);
     $s->restarted($name, $old, 10);
 }
-my $kakao = Speedy::Kakao->attach(control => $s->env('SPEEDY_SANDBOX_CONTROL'));
+my $kakao = Speedy::Kakao->attach($s);
 my $browser = HTTP::Tiny->new(max_redirect => 0, timeout => 30);
 my $shopper = Speedy::Shopper->new($s)->sign_up;
 $shopper->log_in;
@@ -111,6 +111,10 @@ subtest 'paid' => sub {
     is(come($to)->{status}, 303, 'the callback once more');
     is((net($order))[1], 1, '... and approved once');
     is(begin($order)->{json}{code}, 'order_paid', 'paid is paid');
+    my $told = $s->ctl_json('payments', 'show', $order);
+    is(scalar @{ $told->{payments} }, 1, 'payments show: one attempt');
+    is(join(' ', map { $_->{kind} } @{ $told->{calls} }), 'ready approve', '... and its calls');
+    like($s->ctl('payments', 'list', '--state', 'PAID'), qr/order \Q$order\E/, 'payments list');
     my $log = read_file($s->env('NGINX_ACCESS_LOG'));
     my ($nonce, $token) = $to =~ m{kakaopay/([^/]+)/approve\?pg_token=(\w+)};
     ok($nonce && $token, 'a nonce and a token');
