@@ -209,7 +209,7 @@ SKIP: {
     skip 'a sanitizer keeps what was freed', 1
         if `nm -D @{[build_file('ngx_http_speedy_module.so')]} 2>/dev/null` =~ /__asan_init/;
     my $grown = $rss->() - $before;
-    cmp_ok($grown, '<', 400, "the worker grew by $grown KiB");
+    cmp_ok($grown, '<', 128, "the worker grew by $grown KiB");
 }
 $fast->close;
 
