@@ -8,8 +8,8 @@ check_test() {
     local -a http=() life=() faults=()
     [ $# -le 1 ] || usage_error "test: one area at a time"
     cd "$ROOT" || exit 1
-    mapfile -t http < <(find t -maxdepth 1 -name '*.t' ! -name unit.t | sort)
-    mapfile -t life < <(find t/life -name '*.t' 2>/dev/null | sort)
+    mapfile -t http < <(find t -maxdepth 1 -name '*.t' ! -name unit.t ! -name openapi.t | sort)
+    mapfile -t life < <(find t/life t/openapi.t -name '*.t' 2>/dev/null | sort)
     mapfile -t faults < <(find t/faults -name '*.t' 2>/dev/null | sort)
     case $area in
     all | http | unit | life | faults | asan) ;;

@@ -20,6 +20,7 @@ PACKAGES_TEST=(
     liblist-moreutils-perl libwww-perl libtest-longstring-perl
     kcat faketime nghttp2-client
     postfix sasl2-bin libsasl2-modules
+    python3-venv
 )
 # Servers whose packages would start a service of their own.
 PACKAGE_SERVICES=(nginx redis-server mariadb postfix)
