@@ -69,6 +69,17 @@ int speedy_db_commit(struct speedy_db *db);
 void speedy_db_rollback(struct speedy_db *db);
 
 /*
+ * Begins, calls work and commits when it returned SPEEDY_DB_OK. A positive
+ * return of work is its own verdict: rolled back and returned. RETRY runs it
+ * all again, a few times within a second; since a lost COMMIT may have
+ * happened, work must notice on a later attempt (0, 1, ...) that it is done
+ * already, and return OK. Any other status is rolled back and returned.
+ */
+int speedy_db_run(struct speedy_db *db,
+                  int (*work)(struct speedy_db *db, void *data, int attempt),
+                  void *data);
+
+/*
  * Runs a statement without rows. enum speedy_db_status; *affected (may be
  * NULL): changed rows.
  */

@@ -492,6 +492,28 @@ void speedy_buf_json(struct speedy_buf *b, const char *text)
     speedy_buf_add(b, "\"", 1);
 }
 
+void speedy_buf_html(struct speedy_buf *b, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        switch (*text) {
+        case '&':
+            speedy_buf_add(b, "&amp;", 5);
+            break;
+        case '<':
+            speedy_buf_add(b, "&lt;", 4);
+            break;
+        case '>':
+            speedy_buf_add(b, "&gt;", 4);
+            break;
+        case '"':
+            speedy_buf_add(b, "&quot;", 6);
+            break;
+        default:
+            speedy_buf_add(b, text, 1);
+        }
+    }
+}
+
 void speedy_buf_time(struct speedy_buf *b, int64_t ms, int offset_min)
 {
     int64_t local = ms + (int64_t)offset_min * 60000;

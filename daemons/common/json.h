@@ -70,6 +70,8 @@ void speedy_buf_printf(struct speedy_buf *b, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Appends text as a JSON string with its quotes; NULL gives null. */
 void speedy_buf_json(struct speedy_buf *b, const char *text);
+/* Appends people's text for HTML, between tags or in a quoted attribute. */
+void speedy_buf_html(struct speedy_buf *b, const char *text);
 /* Unix milliseconds as RFC 3339 in the given offset (minutes), quoted. */
 void speedy_buf_time(struct speedy_buf *b, int64_t ms, int offset_min);
 

@@ -143,7 +143,7 @@ static void after_ready(struct payd_job *job, struct speedy_db *db)
         answer(a, PAYD_A_KAKAO);
         return;
     }
-    rc = payd_run(db, payd_attempt_store, a);
+    rc = speedy_db_run(db, payd_attempt_store, a);
     if (rc == SPEEDY_DB_OK)
         rc = payd_attempt_shown(db, a);
     answer(a, rc);
@@ -169,12 +169,12 @@ static void begin(struct payd_job *job, struct speedy_db *db)
     int rc;
 
     nonce_make(a);
-    rc = payd_run(db, payd_attempt_open, a);
+    rc = speedy_db_run(db, payd_attempt_open, a);
     if (rc == PAYD_A_NEEDS_ADDRESS) {
         rc = payd_address_read(a->user, a->address, a->r->request_id, &a->to);
         a->has_address = rc == SPEEDY_DB_OK;
         if (rc == SPEEDY_DB_OK)
-            rc = payd_run(db, payd_attempt_open, a);
+            rc = speedy_db_run(db, payd_attempt_open, a);
     }
     if (rc == PAYD_A_NOT_READY && speedy_now_boot() < a->give_up &&
         payd_job_push(&a->t.job, AGAIN_MS))

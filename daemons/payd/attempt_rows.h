@@ -40,9 +40,9 @@ struct payd_attempt {
     int64_t pay_by, left_ms;
 };
 
-/* work() for payd_run: the row NEW. */
+/* work() for speedy_db_run: the row NEW. */
 int payd_attempt_open(struct speedy_db *db, void *attempt, int repeat);
-/* work() for payd_run: the tid, the recipient, PAY_READY. */
+/* work() for speedy_db_run: the tid, the recipient, PAY_READY. */
 int payd_attempt_store(struct speedy_db *db, void *attempt, int repeat);
 /* Ready had no tid for us: the row may be taken up at once. */
 void payd_attempt_ready_failed(struct speedy_db *db, struct payd_attempt *a);

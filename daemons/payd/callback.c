@@ -142,7 +142,7 @@ static void arrive(struct payd_job *job, struct speedy_db *db)
         return;
     }
 #ifndef SPEEDY_BUG_APPROVE_BEFORE_COMMIT
-    rc = payd_run(db, approving, c);
+    rc = speedy_db_run(db, approving, c);
     if (rc != SPEEDY_DB_OK) {
         answer(c, rc);
         return;

@@ -57,16 +57,6 @@ struct payd_payment {
 /* actor of what a request moves, and of what the reconciler moves */
 extern char payd_actor[64], payd_reconciler[64];
 
-/*
- * Begins, calls work and commits when it returned SPEEDY_DB_OK; a positive
- * return of work is its own verdict: rolled back and returned. RETRY runs it
- * all again, a few times; a COMMIT whose reply was lost may have happened:
- * work must notice.
- */
-int payd_run(struct speedy_db *db,
-             int (*work)(struct speedy_db *db, void *data, int attempt),
-             void *data);
-
 /* Column into a text of this size; cut never, empty instead. */
 void payd_text(const struct speedy_db_value *v, char *out, size_t size);
 

@@ -89,7 +89,7 @@ long payd_reconcile_turn(void *data)
 {
     struct page page = {.count = 0};
 
-    if (payd_run(data, claim, &page) != SPEEDY_DB_OK)
+    if (speedy_db_run(data, claim, &page) != SPEEDY_DB_OK)
         return speedy_jitter(TURN_MS * 4);
     for (size_t i = 0; i < page.count; i++) {
         struct payd_task *t = calloc(1, sizeof(*t));

@@ -185,7 +185,7 @@ long payd_refund_turn(void *data)
 {
     struct page page = {.count = 0};
 
-    if (payd_run(data, claim, &page) != SPEEDY_DB_OK)
+    if (speedy_db_run(data, claim, &page) != SPEEDY_DB_OK)
         return speedy_jitter(TURN_MS * 4);
     for (size_t i = 0; i < page.count; i++) {
         struct refunding *x = calloc(1, sizeof(*x));

@@ -255,5 +255,5 @@ int payd_refund_done(struct speedy_db *db, const struct payd_refund *f)
 {
     struct ending e = {.f = f};
 
-    return payd_run(db, end, &e);
+    return speedy_db_run(db, end, &e);
 }

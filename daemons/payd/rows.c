@@ -9,41 +9,7 @@
 #include "../common/loop.h"
 #include "../common/seal.h"
 
-#define ATTEMPTS 6
-#define PAUSE_MS 20
 #define SEALED 5
-
-static int once(struct speedy_db *db,
-                int (*work)(struct speedy_db *db, void *data, int attempt),
-                void *data, int attempt)
-{
-    int rc = speedy_db_begin(db);
-
-    if (rc != SPEEDY_DB_OK)
-        return rc;
-    rc = work(db, data, attempt);
-    if (rc == SPEEDY_DB_OK)
-        rc = speedy_db_commit(db);
-    if (rc != SPEEDY_DB_OK)
-        speedy_db_rollback(db);
-    return rc;
-}
-
-int payd_run(struct speedy_db *db,
-             int (*work)(struct speedy_db *db, void *data, int attempt),
-             void *data)
-{
-    int rc = SPEEDY_DB_RETRY;
-
-    for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-        if (attempt > 0 && speedy_pause(speedy_jitter(PAUSE_MS << attempt)))
-            break;
-        rc = once(db, work, data, attempt);
-        if (rc != SPEEDY_DB_RETRY)
-            break;
-    }
-    return rc;
-}
 
 void payd_text(const struct speedy_db_value *v, char *out, size_t size)
 {

@@ -271,7 +271,8 @@ static int closed_settle(struct speedy_db *db, struct settling *s)
                                                 : SPEEDY_DB_RETRY;
 }
 
-/* A verdict is committed here: payd_run takes a positive one for a refusal. */
+/* A verdict is committed here: speedy_db_run takes a positive one for a
+ * refusal. */
 static int settle(struct speedy_db *db, struct settling *s)
 {
     int rc = payd_order_lock(db, s->ask->p->order, &s->o), verdict;

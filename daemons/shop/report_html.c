@@ -31,29 +31,6 @@ static const char style[] =
     "svg{width:100%;height:auto}text{font:12px system-ui,sans-serif;"
     "fill:#5b6673}</style>";
 
-/* Text of people between tags and in attributes. */
-static void text(struct speedy_buf *b, const char *t)
-{
-    for (; *t != '\0'; t++) {
-        switch (*t) {
-        case '&':
-            speedy_buf_printf(b, "&amp;");
-            break;
-        case '<':
-            speedy_buf_printf(b, "&lt;");
-            break;
-        case '>':
-            speedy_buf_printf(b, "&gt;");
-            break;
-        case '"':
-            speedy_buf_printf(b, "&quot;");
-            break;
-        default:
-            speedy_buf_add(b, t, 1);
-        }
-    }
-}
-
 /* "2026-12-01 10:00:00": the page says once whose time it is. */
 static void when(struct speedy_buf *b, int64_t ms)
 {
@@ -271,7 +248,7 @@ static void proof(struct speedy_buf *b, const struct speedy_report *r)
         speedy_buf_printf(b, "<tr><td>%s<td>%s<td class=\"%s\">%s<td>",
                           r->lines[i].name, r->lines[i].what,
                           r->lines[i].verdict, r->lines[i].verdict);
-        text(b, r->lines[i].text);
+        speedy_buf_html(b, r->lines[i].text);
         speedy_buf_printf(b, "</tr>");
     }
     speedy_buf_printf(b, "</table>");
@@ -285,7 +262,7 @@ void speedy_report_html(struct speedy_buf *b, const struct speedy_report *r)
     speedy_buf_printf(b, "<title>Sale %s</title>", s->id);
     speedy_buf_add(b, style, sizeof(style) - 1);
     speedy_buf_printf(b, "</head><body><h1>");
-    text(b, r->product_name);
+    speedy_buf_html(b, r->product_name);
     speedy_buf_printf(b, "</h1><p class=\"dim\">sale %s, %s &middot; opened ",
                       s->id, speedy_sale_word(s));
     when(b, s->opens_at);

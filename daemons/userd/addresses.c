@@ -9,7 +9,6 @@
 #include "../common/stores.h"
 #include "address.h"
 #include "me.h"
-#include "run.h"
 #include "userd.h"
 
 #define GONE 1 /* positive verdicts of the transactions */
@@ -101,7 +100,7 @@ static int run(struct speedy_request *r,
 
     act->user = r->user;
     if (s != NULL) {
-        rc = userd_run(s->db, work, act);
+        rc = speedy_db_run(s->db, work, act);
         speedy_stores_give(s);
     }
     explicit_bzero(&act->p, sizeof(act->p));

@@ -13,7 +13,6 @@
 #include "fields.h"
 #include "hasher.h"
 #include "people.h"
-#include "run.h"
 #include "sessions.h"
 #include "throttle.h"
 #include "userd.h"
@@ -150,7 +149,7 @@ static int prepare(struct speedy_request *r, struct leave *l)
 static void leave_run(struct speedy_request *r, struct speedy_db *db,
                       struct leave *l)
 {
-    int rc = userd_run(db, leave, l);
+    int rc = speedy_db_run(db, leave, l);
 
     if (rc == CHANGED) {
         password_wrong(r);

@@ -10,7 +10,6 @@
 #include "../common/stores.h"
 #include "codes.h"
 #include "people.h"
-#include "run.h"
 #include "userd.h"
 
 #define UNKNOWN 1 /* positive verdicts of render() */
@@ -175,7 +174,7 @@ void userd_mail_render(struct speedy_request *r, void *data)
     }
     s = speedy_stores_take();
     if (s != NULL) {
-        rc = userd_run(s->db, render, &x);
+        rc = speedy_db_run(s->db, render, &x);
         speedy_stores_give(s);
     }
     if (rc == SPEEDY_DB_OK)

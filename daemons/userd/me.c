@@ -9,7 +9,6 @@
 #include "consents.h"
 #include "fields.h"
 #include "people.h"
-#include "run.h"
 #include "userd.h"
 
 #define GONE 1 /* positive verdicts of change() */
@@ -118,7 +117,7 @@ static void change_run(struct speedy_request *r, struct change *c)
         userd_unavailable(r);
         return;
     }
-    rc = userd_run(s->db, change, c);
+    rc = speedy_db_run(s->db, change, c);
     if (rc == CONFLICT)
         userd_version_conflict(r);
     else if (rc != SPEEDY_DB_OK)

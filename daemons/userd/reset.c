@@ -14,7 +14,6 @@
 #include "hasher.h"
 #include "password_rules.h"
 #include "people.h"
-#include "run.h"
 #include "sessions.h"
 #include "throttle.h"
 #include "userd.h"
@@ -103,7 +102,7 @@ static void failures_forget(struct speedy_db *db, const struct reset *reset)
 static void reset_apply(struct speedy_request *r, struct speedy_db *db,
                         struct reset *reset)
 {
-    int rc = userd_run(db, reset_run, reset);
+    int rc = speedy_db_run(db, reset_run, reset);
 
     if (rc == SPEEDY_DB_OK) {
         failures_forget(db, reset);

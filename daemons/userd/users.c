@@ -14,7 +14,6 @@
 #include "hasher.h"
 #include "password_rules.h"
 #include "people.h"
-#include "run.h"
 #include "userd.h"
 
 #define NO_PROOF 1 /* positive verdicts of signup() */
@@ -166,7 +165,7 @@ static void signup_hashed(struct speedy_request *r, struct signup *s)
         return;
     }
     person_make(s);
-    rc = userd_run(stores->db, signup, s);
+    rc = speedy_db_run(stores->db, signup, s);
     if (rc == SPEEDY_DB_OK)
         show(r, stores->db, s);
     else

@@ -11,7 +11,6 @@
 #include "../shop/mail.h"
 #include "email.h"
 #include "fields.h"
-#include "run.h"
 #include "userd.h"
 
 #define HOUR_MS 3600000
@@ -182,7 +181,7 @@ static void ask_run(struct speedy_request *r, struct ask *a)
     speedy_blind_index("email", a->email, a->v.email_index);
     a->request_id = r->request_id;
     if (s != NULL) {
-        rc = userd_run(s->db, ask, a);
+        rc = speedy_db_run(s->db, ask, a);
         speedy_stores_give(s);
     }
     if (rc == LATER) {

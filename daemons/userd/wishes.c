@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "../shop/act.h"
-#include "run.h"
 
 struct userd_wishes_settings userd_wishes_settings;
 
@@ -131,7 +130,7 @@ static int put_once(struct speedy_db *db, void *data, int attempt)
 
 int userd_wish_put(struct speedy_db *db, struct userd_wish_put *put)
 {
-    return userd_run(db, put_once, put);
+    return speedy_db_run(db, put_once, put);
 }
 
 int userd_wish_delete(struct speedy_db *db, const char *user,

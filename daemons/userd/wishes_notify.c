@@ -22,7 +22,6 @@
 #include "../common/metrics.h"
 #include "../shop/event.h"
 #include "../shop/mail.h"
-#include "run.h"
 #include "wishes.h"
 
 #define KIND "sale_opens"
@@ -347,7 +346,7 @@ static int one_batch(struct userd_notifier *n, struct userd_notify_sale *s)
     int rc = round_there(n->db, s->id);
 
     if (rc == SPEEDY_DB_OK)
-        rc = userd_run(n->db, batch, &b);
+        rc = speedy_db_run(n->db, batch, &b);
     s->done = rc != SPEEDY_DB_OK || b.last;
     if (rc != SPEEDY_DB_OK || b.told == 0)
         return rc;

@@ -20,28 +20,6 @@ static const char head[] =
     "dt{color:#666}dd{margin:0 0 .6rem}</style>"
     "<h1>카카오페이 <small>모의 결제</small></h1>";
 
-static void html(struct speedy_buf *b, const char *text)
-{
-    for (; *text != '\0'; text++) {
-        switch (*text) {
-        case '<':
-            speedy_buf_printf(b, "&lt;");
-            break;
-        case '>':
-            speedy_buf_printf(b, "&gt;");
-            break;
-        case '&':
-            speedy_buf_printf(b, "&amp;");
-            break;
-        case '"':
-            speedy_buf_printf(b, "&quot;");
-            break;
-        default:
-            speedy_buf_add(b, text, 1);
-        }
-    }
-}
-
 static void button(struct speedy_buf *b, const struct payment *p,
                    const char *act, const char *method, const char *label)
 {
@@ -58,7 +36,7 @@ static void page_write(struct exchange *x, const struct payment *p)
     struct speedy_buf *b = &x->out;
 
     speedy_buf_printf(b, "%s<dl><dt>상품</dt><dd>", head);
-    html(b, p->item_name);
+    speedy_buf_html(b, p->item_name);
     speedy_buf_printf(b,
                       "</dd><dt>수량</dt><dd>%" PRId64
                       "</dd><dt>결제 금액</dt><dd>%" PRId64 "원</dd></dl>",

@@ -1,11 +1,11 @@
 /*
  * A transaction with its repetitions.
  */
-#include "run.h"
+#include "db.h"
 
-#include "../common/loop.h"
+#include "loop.h"
 
-#define ATTEMPTS 4
+#define ATTEMPTS 5
 #define PAUSE_MS 20
 
 static int once(struct speedy_db *db,
@@ -24,9 +24,9 @@ static int once(struct speedy_db *db,
     return rc;
 }
 
-int userd_run(struct speedy_db *db,
-              int (*work)(struct speedy_db *db, void *data, int attempt),
-              void *data)
+int speedy_db_run(struct speedy_db *db,
+                  int (*work)(struct speedy_db *db, void *data, int attempt),
+                  void *data)
 {
     int rc = SPEEDY_DB_RETRY;
 
