@@ -116,7 +116,11 @@ for my $case (@cases) {
     my ($tries, $came, $ids) = tried($address);
     row($name, $tries, $came, sprintf('%.1f', time - $since), @story);
     is($end->{state}, $state, "$name: $state");
-    is($end->{attempts}, $attempts, "$name: attempts");
+    # On a busy machine one may end before the server hears of the mail.
+    my %unheard;
+    /^(QUEUED|SENDING) (\d+) 0 time-out$/ and $unheard{ $2 - ($1 eq 'SENDING') }++
+        for @story;
+    is($end->{attempts} - keys %unheard, $attempts, "$name: attempts");
     is("$end->{code} $end->{reply}", $reply, "$name: code and status only");
     is($tries, $attempts, "$name: the server saw each of them");
     is($came, $taken, "$name: taken");
