@@ -54,7 +54,9 @@ for my $ids (values %$copies) { $doubles += $_ - 1 for values %$ids }
 my @two = grep { keys %{ $copies->{$_} } > 1 } keys %$copies;
 is(scalar @two, 0, 'nobody has two mails that are not one');
 cmp_ok($doubles, '<=', $kills, 'at most one double a kill');
-is($s->sql('SELECT COUNT(*) FROM outbox'), 0, 'the outbox is empty');
+# maild finds a mail by its own look, too, before the outbox told of it.
+wait_for { return !$s->sql('SELECT COUNT(*) FROM outbox') } 30, 'an empty outbox';
+pass('the outbox is empty');
 diag(sprintf '%d told 202, %d not; %d kills of userd: 0 lost, %d doubles',
     scalar @told, $refused // 0, $kills, $doubles);
 
