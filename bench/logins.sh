@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Whether a storm of logins is felt by who buys: purchases at 30 % of what one
-# worker takes, alternately without and with a storm of wrong logins (each
-# costs userd as much as a right one), in one run. The ratio of the medians of
+# worker takes, alternately without and with a storm of wrong logins (each of
+# another name, so that no throttle helps, and as dear as a right one), in one
+# run. The ratio of the medians of
 # their p99 is what counts.
 #
 #   ROUNDS=5 SECONDS_EACH=8 STORM_RPS=400 STORM_CONNECTIONS=64 ./dev bench logins
@@ -21,9 +22,9 @@ buy() { # name, shoppers' options…
         --sale storm --tokens "$tokens" --no-retry --key-prefix "$name" "$@")
 }
 
-storm() {
+storm() { # duration, round
     "$BIN/shoppers" --url "$SPEEDY_URL" --post /api/v1/sessions \
-        --body '{"email":"nobody@example.com","password":"not the password"}' \
+        --body '{"email":"nobody{n}@round'"$2"'.example.com","password":"not the password"}' \
         --header 'Content-Type: application/json' --json \
         --connections "$STORM_CONNECTIONS" --max-rps "$STORM_RPS" --duration "$1"
 }
@@ -44,7 +45,7 @@ declare -a QUIET STORM
 for round in $(seq "$ROUNDS"); do
     buy "quiet$round" --arrival "steady:$rate" --duration "${EACH}s"
     QUIET+=("$(jq .latency_ms.p99 <<<"$OUT")")
-    storm "$((EACH + 1))s" >"$SPEEDY_DEV_DIR/storm" &
+    storm "$((EACH + 1))s" "$round" >"$SPEEDY_DEV_DIR/storm" &
     buy "storm$round" --arrival "steady:$rate" --duration "${EACH}s"
     wait $!
     STORM+=("$(jq .latency_ms.p99 <<<"$OUT")")

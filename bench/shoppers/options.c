@@ -56,7 +56,7 @@ static const char usage[] =
     "plain requests, for comparison\n"
     "  --get PATH | --post PATH | --head PATH     no key, no retry, closed "
     "loop\n"
-    "  --body TEXT\n"
+    "  --body TEXT           at most 4 KiB; {n} in it is the request's number\n"
     "  --header 'Name: value'  more headers, of any request\n"
     "output\n"
     "  --log FILE            client log: a JSON object for every answer\n"

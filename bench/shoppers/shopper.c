@@ -145,18 +145,35 @@ static size_t put(char *out, const char *text, size_t len)
     return len;
 }
 
+/* The body of a plain request, `{n}` in it replaced by the serial. */
+static size_t plain_body(const struct options *o, uint64_t serial, char *out,
+                         size_t size)
+{
+    const char *at = strstr(o->raw_body, "{n}");
+    int n;
+
+    if (at == NULL) {
+        n = snprintf(out, size, "%s", o->raw_body);
+    } else {
+        n = snprintf(out, size, "%.*s%" PRIu64 "%s", (int)(at - o->raw_body),
+                     o->raw_body, serial, at + 3);
+    }
+    return n < 0 || (size_t)n >= size ? 0 : (size_t)n;
+}
+
 const char *shopping_request(struct shopping *s, struct purchase *p,
                              size_t *len)
 {
     const struct options *o = s->o;
     const char *host = o->urls[p->gateway].host;
     char *r = s->request;
-    char body[128];
+    char body[4096 + 24];
     size_t n;
     size_t token_len = 0;
     const char *token = tokens_get(s->tokens, p->shopper, &token_len);
-    const char *content = o->raw_body;
-    size_t content_len = content ? strlen(content) : 0;
+    const char *content = o->raw_body != NULL ? body : NULL;
+    size_t content_len =
+        content ? plain_body(o, p->serial, body, sizeof(body)) : 0;
 
     if (o->raw_path != NULL) {
         n = (size_t)snprintf(r, 8192, "%s %s HTTP/1.1\r\nHost: %s\r\n",
