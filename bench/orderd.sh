@@ -48,7 +48,7 @@ prepare() {
 # being opened) and the rows of the last batch (written after its stamp).
 run_orderd() { # first
     local until=$((SECONDS + WAIT)) written=0
-    sql -e "TRUNCATE orders; TRUNCATE order_events"
+    sql -e "SET foreign_key_checks = 0; TRUNCATE orders; TRUNCATE order_events"
     perl "$ROOT/bench/order_rows.pl" events "$1" "$ORDERS" bench |
         kcat -P -b "$(value KAFKA)" -t speedy.orders -K '|' -X acks=all
     release orderd_1
