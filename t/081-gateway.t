@@ -294,7 +294,7 @@ subtest 'HTTP/2' => sub {
         my $want = qr/"status":$status,"code":"$code".*\n2 $status application\/problem\+json/s;
         # curl 7.88 may give up when the stream ends before its upload.
         my $told;
-        try_for { $told = $h2->(@args); return $told =~ $want } 5;
+        try_for { $told = $h2->(@args); return $told =~ $want } grep({ $_ eq '-d' } @args) ? 5 : 0;
         like($told, $want, $code);
     }
     like($h2->('-H', "Authorization: Bearer $token", '-H', 'X-Speedy-User: admin', "$url/api/v1/orders"),

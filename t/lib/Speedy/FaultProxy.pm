@@ -90,7 +90,6 @@ sub stats {
 }
 
 sub pid  { return $_[0]{pid} }
-# A sanitizer looks for leaks first, on a busy machine for seconds.
-sub stop { return stop_process($_[0]{pid}, 'TERM', 20) }
+sub stop { return stop_process($_[0]{pid}, 'TERM', 5) }
 
 1;
