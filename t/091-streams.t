@@ -263,7 +263,9 @@ SKIP: {
     $n = nginx_start(listen => 'http2');
     my $url = "http://127.0.0.1:$n->{port}" . path('big');
     my ($rc, $out) = run_command(20, 'bash', '-c',
-        "curl -sN --http2-prior-knowledge -m 4 -w '\\n%{http_version}' $url & c=\$!; sleep 1; kill -HUP $n->{pid}; wait \$c");
+        "curl -sN --http2-prior-knowledge -m 10 -w '\\n%{http_version}' $url >$n->{dir}/h2 & c=\$!;"
+        . " until grep -q 'event: notice' $n->{dir}/h2 || ! kill -0 \$c; do read -rt 0.05 <> <(:); done;"
+        . " kill -HUP $n->{pid}; wait \$c; rc=\$?; cat $n->{dir}/h2; exit \$rc");
     is($rc, 0, 'HTTP/2: a reload ends the stream in order');
     like($out, qr/event: state.*event: notice.*retry: \d+\n\n\n2$/s, 'with a hint');
     run_command(20, 'curl', '-sN', '--http2-prior-knowledge', '-m', 1, $url);

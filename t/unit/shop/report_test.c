@@ -13,7 +13,7 @@ static struct speedy_buf page;
 
 static void draw(struct speedy_report *r, int64_t most)
 {
-    strcpy(r->sale.id, "drop");
+    snprintf(r->sale.id, sizeof(r->sale.id), "%s", "drop");
     r->sale.opens_at = 1764547200000; /* 2025-12-01, midnight in London */
     r->bar_seconds = 1;
     r->bar_count = 2;
@@ -61,10 +61,10 @@ static void texts_stay_texts(void **state)
     struct speedy_report r = {.total = 1234567, .left = -1, .conserved = true};
 
     (void)state;
-    strcpy(r.product_name, "<b>\"A\" & B</b>");
-    strcpy(r.lines[0].name, "I1");
-    strcpy(r.lines[0].verdict, "ok");
-    strcpy(r.lines[0].text, "<script>");
+    snprintf(r.product_name, sizeof(r.product_name), "%s", "<b>\"A\" & B</b>");
+    snprintf(r.lines[0].name, sizeof(r.lines[0].name), "%s", "I1");
+    snprintf(r.lines[0].verdict, sizeof(r.lines[0].verdict), "%s", "ok");
+    snprintf(r.lines[0].text, sizeof(r.lines[0].text), "%s", "<script>");
     r.line_count = 1;
     draw(&r, 3);
     assert_true(says("&lt;b&gt;&quot;A&quot; &amp; B&lt;/b&gt;"));

@@ -165,7 +165,8 @@ static void moods(void **state)
     fake_productd_sale("s1", "shoe", "paused", 5 * MINUTE);
     userd_notify_turn(&one);
     assert_int_equal(mails(), 0);
-    strcpy(fake_productd->sale[0].state, "upcoming");
+    snprintf(fake_productd->sale[0].state, sizeof(fake_productd->sale[0].state),
+             "upcoming");
     userd_notify_turn(&one);
     assert_int_equal(mails(), 2);
     fake_productd->sale[0].opens_at += 60 * MINUTE;
